@@ -50,7 +50,7 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
 
 def _spell_as_tyro(args: list[str], config_class: type) -> list[str]:
     hints = typing.get_type_hints(config_class)
-    kinds = {field.name: hints[field.name] for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
     spelled: list[str] = []
     while args:
         flag, equals, value = args.pop(0).partition("=")

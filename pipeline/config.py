@@ -121,7 +121,7 @@ class FitConfig(DataConfig):
     freeze_conv: bool = True
     """train the head alone on features computed once; false trains the whole network on pictures"""
     head_init: HeadInit = "auto"
-    """imagenet starts from the ImageNet classifier's columns for classes it knows; auto does where half of them match"""
+    """imagenet starts from ImageNet's own columns for the classes it knows; auto does so where at least half match"""
     report_params: ReportParams = "head"
     """count parameters with this data set's head, or with the 1000-way ImageNet head as the report did"""
     epochs: int = 30

@@ -1,0 +1,156 @@
+"""Trains the whole network on pictures, with Keras' own `fit` (freeze_conv = false)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import backbones, datasets, schedules
+from pipeline.backbones import Backbone, preprocess
+from pipeline.config import Augment, TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.fits import Curves, Fit, not_finite
+from pipeline.schedules import Schedule
+from pipeline.transfer import start_head
+
+# Keras' 0.99 keeps validation at chance for the first hundred steps of a small data set: its moving averages still
+# hold their initial values then.
+BATCHNORM_MOMENTUM = 0.9
+CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
+CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
+
+
+@dataclass(frozen=True)
+class Network:
+    """Weights of a backbone and its head, in Keras' order."""
+
+    weights: list[np.ndarray]
+
+
+class NetworkTrainer:
+    """One cell of one data set, ready to train whole networks; the counterpart of transfer.HeadTrainer."""
+
+    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        if tf.config.list_physical_devices("GPU"):
+            keras.config.set_dtype_policy("mixed_float16")
+        keras.utils.set_random_seed(config.seed)
+        self.backbone = backbones.load(config.cell, config.weights)
+        self._start = self._network(self.backbone, config).get_weights()
+
+    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = lambda epoch: None) -> list[Fit]:
+        """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
+        return [self._fit(config, *self._cut, schedules.of([config]), on_epoch) for config in configs]
+
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Network:
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
+        config = dataclasses.replace(config, epochs=len(rates))
+        rows = np.arange(len(self._dataset.train))
+        return self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epoch: None).best
+
+    def model(self, network: Network) -> keras.Model:
+        """uint8 pictures of any size -> probabilities; the backbone in it has the trained weights."""
+        *convolutions, kernel, bias = network.weights
+        self.backbone.model.set_weights(convolutions)
+        return backbones.with_head(self.backbone.model, kernel, bias)
+
+    def _fit(
+        self,
+        config: TrainConfig,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray | None,
+        schedule: Schedule,
+        on_epoch: Callable[[int], None],
+    ) -> Fit[Network]:
+        keras.utils.set_random_seed(config.seed)
+        network = self._network(self.backbone, config)
+        network.set_weights(self._start)
+        network.compile(
+            optimizer=keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=bool(tf.config.list_physical_devices("GPU")),
+        )
+        recorder = _Recorder(schedule, on_epoch)
+        network.fit(
+            self._batches(config, train_rows, training=True),
+            validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
+            epochs=config.epochs,
+            callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
+            verbose=0,
+        )
+        return recorder.result()
+
+    def _network(self, backbone: Backbone, config: TrainConfig) -> keras.Model:
+        """Preprocessed pictures -> probabilities, trainable throughout."""
+        for layer in backbone.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = BATCHNORM_MOMENTUM
+        start = start_head(config, backbone, self._dataset.class_names)
+        head = keras.layers.Dense(len(start.bias), activation="softmax", dtype="float32")
+        dropped = keras.layers.Dropout(config.dropout, seed=config.seed)(backbone.model.output)
+        network = keras.Model(backbone.model.input, head(dropped))
+        head.set_weights([start.kernel, start.bias])
+        return network
+
+    def _batches(self, config: TrainConfig, rows: np.ndarray, training: bool) -> tf.data.Dataset:
+        resolution = config.resolution
+        pictures = self._dataset.train.pictures(rows).map(
+            lambda image, label: (preprocess(image, resolution), label), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        if len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES:
+            pictures = pictures.cache()
+        if not training:
+            return pictures.batch(256).prefetch(tf.data.AUTOTUNE)
+        seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
+        shuffled = pictures.shuffle(min(len(rows), 20_000), seed=config.seed)
+        augmented = tf.data.Dataset.zip(shuffled, seeds).map(
+            lambda picture, seed: (_augment(picture[0], seed, config.augment), picture[1]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
+    """Shifts, and mirrors, one picture (r, r, 3) at random."""
+    if kind == "none":
+        return image
+    margin = image.shape[0] // CROP_MARGIN
+    padded = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]], mode="REFLECT")
+    cropped = tf.image.stateless_random_crop(padded, image.shape, seed)
+    return tf.image.stateless_random_flip_left_right(cropped, seed) if kind == "flip_crop" else cropped
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Keeps the curves and the best epoch's weights, and moves the learning rate."""
+
+    def __init__(self, schedule: Schedule, on_epoch: Callable[[int], None]) -> None:
+        super().__init__()
+        self._schedule, self._on_epoch = schedule, on_epoch
+        self._rows: list[dict[str, float]] = []
+        self._best: tuple[float, int, list[np.ndarray]] = (-np.inf, 0, [])
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.optimizer.learning_rate = float(self._schedule.rates[0])
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
+        names = {"train_loss": "loss", "train_top1": "accuracy", "val_loss": "val_loss", "val_top1": "val_accuracy"}
+        row = {name: float(logs[key]) for name, key in names.items() if key in logs}
+        self._rows.append({**row, "learning_rate": float(self._schedule.rates[0])})
+        score = row.get("val_top1", float(epoch))
+        if score > self._best[0]:
+            self._best = (score, epoch + 1, self.model.get_weights())
+        self._schedule.step(np.array([row["val_loss"]]) if "val_loss" in row else None)
+        self._on_epoch(epoch + 1)
+
+    def result(self) -> Fit[Network]:
+        curves: Curves = {name: np.array([row[name] for row in self._rows]) for name in self._rows[0]}
+        _, epoch, weights = self._best
+        return Fit(curves=curves, best_epoch=epoch, best=Network(weights), failure=not_finite(curves))

@@ -1,0 +1,221 @@
+"""Trains K dense heads at once on one feature table.
+
+The heads of a wave share their batches and dropout masks and differ in learning rate, beta_1 and beta_2. Their kernels
+lie side by side as (d, K, C), so that one matrix product serves all of them, and an epoch is one XLA-compiled loop.
+One head is a wave of one: the same code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.backbones import Classifier
+from pipeline.config import TrainConfig
+from pipeline.fits import Curves, Fit, not_finite
+from pipeline.schedules import Schedule
+
+ADAM_EPSILON = 1e-7  # Keras' default
+SCORED_AT_ONCE = 1024  # rows; bounds the (rows, K, C) probabilities of a validation pass
+
+
+@dataclass(frozen=True)
+class Head:
+    """One dense layer: kernel float32 (d, C), bias float32 (C,)."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of a feature table: features float32 (n, d), labels int32 (n,)."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+def random_head(num_features: int, num_classes: int, seed: int) -> Head:
+    """Glorot uniform kernel (Glorot and Bengio 2010, eq. 16) and zero bias, as Keras' Dense begins."""
+    limit = math.sqrt(6 / (num_features + num_classes))
+    kernel = np.random.default_rng(seed).uniform(-limit, limit, (num_features, num_classes))
+    return Head(kernel.astype(np.float32), np.zeros(num_classes, np.float32))
+
+
+def imagenet_head(classifier: Classifier, columns: np.ndarray, seed: int) -> Head:
+    """The ImageNet classifier's own columns; Glorot noise for a class that ImageNet lacks.
+
+    Args:
+        columns: int (C,), the column for each class or -1.
+    """
+    head = random_head(len(classifier.kernel), len(columns), seed)
+    known = columns >= 0
+    head.kernel[:, known] = classifier.kernel[:, columns[known]]
+    head.bias[known] = classifier.bias[columns[known]]
+    return head
+
+
+def fit(
+    train: Samples,
+    val: Samples | None,
+    start: Head,
+    configs: Sequence[TrainConfig],
+    schedule: Schedule,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> list[Fit[Head]]:
+    """Trains one head for each of `configs`, all from `start`, and keeps each at its best epoch.
+
+    What the configs share (epochs, batch size, dropout, seed) is read from the first.
+
+    Args:
+        val: scored after every epoch; without it the head of the last epoch is kept.
+        schedule: the learning rates of the K heads, epoch by epoch.
+        on_epoch: called with the epoch's number, 1-based, when it is done.
+    """
+    shared = configs[0]
+    wave = _Wave(train, val, start, configs)
+    curves: list[Curves] = []
+    best = np.full(len(configs), -np.inf)
+    kept: list[tuple[int, Head]] = [(0, start)] * len(configs)
+    for epoch in range(1, shared.epochs + 1):
+        rates = schedule.rates
+        scores = {**wave.train_epoch(epoch, rates), **wave.validate(), "learning_rate": rates}
+        curves.append(scores)
+        score = scores["val_top1"] if val is not None else np.full(len(configs), float(epoch))
+        heads = wave.heads(np.flatnonzero(score > best))
+        for index, head in heads.items():
+            best[index], kept[index] = score[index], (epoch, head)
+        schedule.step(scores.get("val_loss"))
+        on_epoch(epoch)
+    by_head = [{name: np.array([scores[name][k] for scores in curves]) for name in curves[0]} for k in range(len(configs))]
+    return [
+        Fit(curves=curve, best_epoch=epoch, best=head, failure=not_finite(curve))
+        for curve, (epoch, head) in zip(by_head, kept, strict=True)
+    ]
+
+
+class _Wave:
+    """The state of K heads in training."""
+
+    def __init__(self, train: Samples, val: Samples | None, start: Head, configs: Sequence[TrainConfig]) -> None:
+        self.shared, self.count = configs[0], len(configs)
+        self.features, self.labels = tf.constant(train.features), tf.constant(train.labels, tf.int32)
+        self.val = None if val is None else (tf.constant(val.features), tf.constant(val.labels, tf.int32))
+        kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count, axis=1)
+        bias = tf.repeat(tf.constant(start.bias)[None], self.count, axis=0)
+        zeros = (tf.zeros_like(kernel), tf.zeros_like(bias))
+        self.state = (tf.constant(0), (kernel, bias), zeros, zeros)
+        # (K, 1), to broadcast over (d, K, C) and (K, C).
+        self.beta_1 = tf.constant([[config.beta_1] for config in configs], tf.float32)
+        self.beta_2 = tf.constant([[config.beta_2] for config in configs], tf.float32)
+
+    def train_epoch(self, epoch: int, rates: np.ndarray) -> Curves:
+        """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
+        order = np.random.default_rng([self.shared.seed, epoch]).permutation(len(self.labels)).astype(np.int32)
+        self.state, loss, correct = _train_epoch(
+            self.features,
+            self.labels,
+            tf.constant(order),
+            tf.constant([self.shared.seed, epoch], tf.int32),
+            self.state,
+            (tf.constant(rates[:, None], tf.float32), self.beta_1, self.beta_2),
+            batch_size=min(self.shared.batch_size, len(order)),
+            dropout=self.shared.dropout,
+        )
+        return {"train_loss": loss.numpy() / len(order), "train_top1": correct.numpy() / len(order)}
+
+    def validate(self) -> Curves:
+        if self.val is None:
+            return {}
+        features, labels = self.val
+        loss, correct = np.zeros(self.count), np.zeros(self.count)
+        for begin in range(0, len(labels), SCORED_AT_ONCE):
+            rows = slice(begin, begin + SCORED_AT_ONCE)
+            losses, hits = _score(features[rows], labels[rows], *self.state[1])
+            loss, correct = loss + losses.numpy(), correct + hits.numpy()
+        return {"val_loss": loss / len(labels), "val_top1": correct / len(labels)}
+
+    def heads(self, indices: np.ndarray) -> dict[int, Head]:
+        """Copies of the heads at `indices` as they are now."""
+        kernel, bias = self.state[1]
+        return {
+            int(index): Head(kernel[:, index].numpy(), bias[index].numpy())
+            for index in indices
+        }
+
+
+@tf.function(jit_compile=True)
+def _train_epoch(features, labels, order, seed, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
+    """One epoch of every head.
+
+    Args:
+        features: (n, d); labels: (n,); order: (n,) permutation; seed: (2,) of the dropout masks.
+        state: step number, (kernel (d, K, C), bias (K, C)), and Adam's first and second moments of both.
+        adam: learning rate, beta_1, beta_2, each (K, 1).
+
+    Returns:
+        the new state, and for each head (K,) the sum of losses and the number of right answers.
+    """
+    size = order.shape[0]
+    batches = size // batch_size
+    sums = tf.zeros_like(adam[0][:, 0])
+
+    def train_on(rows, number, state, loss, correct):  # type: ignore[no-untyped-def]
+        batch = tf.gather(features, rows)
+        if dropout > 0:
+            kept = tf.random.stateless_uniform(tf.shape(batch), seed + [0, 100_003 * (number + 1)]) >= dropout
+            batch = tf.where(kept, batch / (1 - dropout), 0.0)
+        gradients, losses, hits = _gradients(batch, tf.gather(labels, rows), *state[1])
+        return _adam(gradients, state, *adam), loss + losses, correct + hits
+
+    loss, correct = sums, sums
+    # A Python-style slice with a dynamic start does not compile under XLA; tf.slice does.
+    for number in tf.range(batches):
+        rows = tf.slice(order, [number * batch_size], [batch_size])
+        state, loss, correct = train_on(rows, number, state, loss, correct)
+    if size % batch_size:
+        state, loss, correct = train_on(order[batches * batch_size :], batches, state, loss, correct)
+    return state, loss, correct
+
+
+def _gradients(batch, labels, kernel, bias):  # type: ignore[no-untyped-def]
+    """Closed form of softmax and crossentropy: (softmax - one-hot) / B, through the dense layer."""
+    size, (width, heads, classes) = tf.shape(batch)[0], kernel.shape
+    log_probabilities, losses, hits = _forward(batch, labels, kernel, bias)
+    errors = (tf.exp(log_probabilities) - tf.one_hot(labels, classes)[:, None]) / tf.cast(size, tf.float32)
+    flat = tf.matmul(batch, tf.reshape(errors, (-1, heads * classes)), transpose_a=True)
+    gradients = (tf.reshape(flat, (width, heads, classes)), tf.reduce_sum(errors, axis=0))
+    return gradients, losses, hits
+
+
+def _forward(batch, labels, kernel, bias):  # type: ignore[no-untyped-def]
+    """Log probabilities (B, K, C), and for each head (K,) the summed crossentropy and the right answers."""
+    width, heads, classes = kernel.shape
+    logits = tf.matmul(batch, tf.reshape(kernel, (width, heads * classes)))
+    log_probabilities = tf.nn.log_softmax(tf.reshape(logits, (-1, heads, classes)) + bias)
+    losses = -tf.reduce_sum(log_probabilities * tf.one_hot(labels, classes)[:, None], axis=(0, 2))
+    right = tf.argmax(log_probabilities, axis=2, output_type=tf.int32) == labels[:, None]
+    return log_probabilities, losses, tf.reduce_sum(tf.cast(right, tf.float32), axis=0)
+
+
+def _adam(gradients, state, rate, beta_1, beta_2):  # type: ignore[no-untyped-def]
+    """Adam (Kingma and Ba 2015, end of section 2) in the order of operations that Keras uses."""
+    step, weights, firsts, seconds = state
+    step = step + 1
+    time = tf.cast(step, tf.float32)
+    scaled = rate * tf.sqrt(1 - beta_2**time) / (1 - beta_1**time)
+    firsts = tuple(m + (g - m) * (1 - beta_1) for m, g in zip(firsts, gradients, strict=True))
+    seconds = tuple(v + (g * g - v) * (1 - beta_2) for v, g in zip(seconds, gradients, strict=True))
+    weights = tuple(
+        w - m * scaled / (tf.sqrt(v) + ADAM_EPSILON) for w, m, v in zip(weights, firsts, seconds, strict=True)
+    )
+    return step, weights, firsts, seconds
+
+
+@tf.function(jit_compile=True)
+def _score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
+    return _forward(features, labels, kernel, bias)[1:]

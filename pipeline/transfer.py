@@ -1,0 +1,65 @@
+"""Trains the head alone: the convolutions are frozen, so every trial reads one feature table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from pipeline import backbones, datasets, features, heads, schedules
+from pipeline.config import TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.errors import UserError
+from pipeline.fits import Fit
+from pipeline.heads import Head, Samples
+
+
+class HeadTrainer:
+    """One cell of one data set, ready to train heads.
+
+    Making it loads the backbone and makes the training pictures' feature table where there is none yet.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+        self.backbone = backbones.load(config.cell, config.weights)
+        source = f"{dataset.name}:{dataset.version}"
+        self.table = features.load(dataset.train, source, self.backbone, config.work_dir)
+        self.start = start_head(config, self.backbone, dataset.class_names)
+        self._all = Samples(np.asarray(self.table.features), dataset.train.labels)
+        train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        self._train, self._val = (Samples(self._all.features[rows], self._all.labels[rows]) for rows in (train, val))
+
+    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = lambda epoch: None) -> list[Fit]:
+        """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
+        return heads.fit(self._train, self._val, self.start, configs, schedules.of(configs), on_epoch)
+
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
+        config = dataclasses.replace(config, epochs=len(rates))
+        return heads.fit(self._all, None, self.start, [config], schedules.Fixed(rates[:, None]))[0].best
+
+    def model(self, head: Head) -> keras.Model:
+        """uint8 pictures of any size -> probabilities."""
+        return backbones.with_head(self.backbone.model, head.kernel, head.bias)
+
+
+def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: tuple[str, ...]) -> Head:
+    """The head that every trial starts from, as config.head_init says.
+
+    Raises:
+        UserError: head_init is imagenet and the weights bring no classifier, or ImageNet has none of the classes.
+    """
+    columns = backbones.imagenet_columns(class_names)
+    classifier, known = backbone.classifier, int((columns >= 0).sum())
+    if config.head_init == "imagenet" and (classifier is None or known == 0):
+        raise UserError(
+            "wanted an ImageNet classifier that knows the classes, for head_init imagenet. Received: "
+            + (f"weights {backbone.weights}, which have none" if classifier is None else "no class with a WordNet id")
+            + ". Way out: --head_init random"
+        )
+    enough = known > 0 if config.head_init == "imagenet" else 2 * known >= len(columns)
+    if classifier is not None and config.head_init != "random" and enough:
+        return heads.imagenet_head(classifier, columns, config.seed)
+    return heads.random_head(backbone.model.output_shape[-1], len(columns), config.seed)
