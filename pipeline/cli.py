@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import signal
@@ -41,6 +42,15 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"error: wanted room on the disk for {error.filename or 'results'}. Received: {error.strerror}. "
+            "Way out: free some, or point --work_dir elsewhere",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print(f"interrupted. {resume_hint}".rstrip(), file=sys.stderr)

@@ -212,6 +212,11 @@ class SweepConfig(FitConfig):
     def cells(self) -> tuple[Cell, ...]:
         return tuple(Cell(alpha, resolution) for alpha in self.alphas for resolution in self.resolutions)
 
+    def train_config(self, cell: Cell) -> TrainConfig:
+        """What the trials of `cell` share."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(FitConfig)}
+        return TrainConfig(**shared, alpha=cell.alpha, resolution=cell.resolution)
+
     def __post_init__(self) -> None:
         _require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", "none")
         super().__post_init__()
@@ -257,7 +262,10 @@ def check_weights(cell: Cell, weights: str) -> None:
 def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
     """Raises UserError where Adam would not be defined."""
     _require(
-        math.isfinite(learning_rate) and learning_rate > 0, "a learning_rate > 0", learning_rate, "0.001 is Adam's usual"
+        math.isfinite(learning_rate) and learning_rate > 0,
+        "a learning_rate > 0",
+        learning_rate,
+        "0.001 is Adam's usual",
     )
     for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
         _require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")

@@ -1,0 +1,49 @@
+# make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
+# make test    every test that this machine can run
+# make lint    ruff and mypy
+# make bench   what an epoch of a trial costs, in waves and by Keras' own fit
+# make lock    resolve the requirements anew
+#
+# Python 3.11, 3.12 or 3.13 makes .venv: `make PYTHON=python3.12 demo` chooses another than python3.
+
+PYTHON ?= $(firstword $(foreach name,python3 python,$(if $(shell command -v $(name)),$(name))) python3)
+BIN := .venv/bin
+DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,64 --trials 8
+
+.PHONY: demo test lint bench lock clean
+
+demo: .venv/ready
+	$(BIN)/python tuning/optimize.py $(DEMO)
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/python tests/bench/heads.py
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: wanted Python 3.11, 3.12 or 3.13. Received: " + sys.version.split()[0] + " ($(PYTHON)). Way out: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/ready: requirements.txt | .venv/bin/uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/ready-dev: requirements-dev.txt .venv/ready
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+lock: | .venv/bin/uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+		pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
+		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,61 @@
+"""Tests a trained model: the only reader of the test split.
+
+    python -m pipeline.evaluate --run_id ID
+
+logs test_top1 with its 95 % Wilson interval, test_top5, the difference to the published numbers, per-class accuracy
+and the confusion counts on the run that holds the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from pipeline import cli, datasets, metrics, records, scoring, tracking
+from pipeline.config import EvaluateConfig, TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.scoring import TestScores
+from pipeline.tracking import Tracker
+
+
+def evaluate(model: keras.Model, config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> TestScores:
+    """Scores `model` on the test split and records it on `run_id`."""
+    scores = scoring.score(model, config, dataset)
+    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1)})
+    tracker.log_table(run_id, metrics.per_class_accuracy(scores.confusion, dataset.class_names), "per_class.csv")
+    tracker.log_table(run_id, metrics.confusion_table(scores.confusion, dataset.class_names), "confusion.csv")
+    return scores
+
+
+def summary(config: TrainConfig, scores: TestScores) -> str:
+    """A few lines for a person."""
+    low, high = scores.interval
+    lines = [
+        f"{config.dataset} {config.cell.name}: test top-1 {100 * scores.top1:.1f} % "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), top-5 {100 * scores.top5:.1f} %, "
+        f"{scores.pictures_per_second:.0f} pictures/s"
+    ]
+    if scores.untrained_top1 is not None:
+        lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
+    for name, delta in scoring.differences(config, scores.top1).items():
+        lines.append(f"difference to the {name.removeprefix('delta_')}: {100 * delta:+.1f} points")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    config = cli.parse(EvaluateConfig)
+    tracker = tracking.connect(config.experiment)
+    with tracker.run(
+        f"evaluate {config.run_id}", kind="evaluate", tags={"alpharho.evaluates": config.run_id}
+    ) as run_id:
+        trained = records.trained_config(config.run_id, tracker.tags(config.run_id))
+        if config.data_dir:
+            trained = dataclasses.replace(trained, data_dir=config.data_dir)
+        scores = evaluate(tracker.load_model(config.run_id), trained, datasets.load(trained), tracker, config.run_id)
+        tracker.log_metrics(run_id, scores.as_metrics())
+        print(summary(trained, scores))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,25 @@
+"""prepare -> train -> evaluate for one cell, in one MLflow run.
+
+python -m pipeline.main --dataset digits --weights tiny --alpha 0.5 --resolution 64
+"""
+
+from __future__ import annotations
+
+from pipeline import cli, tracking
+from pipeline.config import TrainConfig
+from pipeline.evaluate import evaluate, summary
+from pipeline.prepare import prepare
+from pipeline.train import train
+
+
+def main() -> None:
+    config = cli.parse(TrainConfig)
+    tracker = tracking.connect(config.experiment)
+    with tracker.run(f"main {config.dataset} {config.cell.name}", kind="main") as run_id:
+        dataset = prepare(config, tracker, run_id)
+        model = train(config, dataset, tracker, run_id)
+        print(summary(config, evaluate(model, config, dataset, tracker, run_id)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,73 @@
+"""What a run is told - parameters, metrics, curves, tags - in as few calls as the store allows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils.validation import MAX_PARAMS_TAGS_PER_BATCH
+
+from pipeline.config import spell
+
+# mlflow takes 1,000 entries a call in all; with 100 parameters and 100 tags, this many are left.
+MAX_METRICS = 800
+
+
+def points(metrics: Mapping[str, float]) -> list[Metric]:
+    """Single values, as step 0."""
+    now = _now()
+    return [Metric(name, _storable(value), now, 0) for name, value in metrics.items()]
+
+
+def curve_points(curves: Mapping[str, Sequence[float]]) -> list[Metric]:
+    """One value for each epoch, as steps 1, 2, ..."""
+    now = _now()
+    return [
+        Metric(name, _storable(value), now, epoch)
+        for name, values in curves.items()
+        for epoch, value in enumerate(values, start=1)
+    ]
+
+
+def run_tags(tags: Mapping[str, object]) -> list[RunTag]:
+    return [RunTag(name, spell(value)) for name, value in tags.items()]
+
+
+def run_params(params: Mapping[str, object]) -> list[Param]:
+    return [Param(name, spell(value)) for name, value in params.items()]
+
+
+def write(
+    client: MlflowClient,
+    run_id: str,
+    metrics: Sequence[Metric] = (),
+    params: Sequence[Param] = (),
+    tags: Sequence[RunTag] = (),
+) -> None:
+    """One call where everything fits, none where there is nothing."""
+    batches = itertools.zip_longest(
+        _chunks(metrics, MAX_METRICS),
+        _chunks(params, MAX_PARAMS_TAGS_PER_BATCH),
+        _chunks(tags, MAX_PARAMS_TAGS_PER_BATCH),
+        fillvalue=(),
+    )
+    for some_metrics, some_params, some_tags in batches:
+        client.log_batch(run_id, some_metrics, some_params, some_tags)
+
+
+def _chunks(items: Sequence, size: int) -> Iterable[Sequence]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _storable(value: float) -> float:
+    """The stores keep NaN, but an infinity as 1.8e308, which is untrue and ruins every chart's axis: NaN instead."""
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)

@@ -1,0 +1,75 @@
+"""Runs as they are found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from pipeline.errors import UserError
+
+PAGE = 1000  # runs; mlflow itself stops after so many
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of the experiment.
+
+    Attributes:
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        parent: the parent's id, or empty.
+        seconds: from start to end, NaN while it runs.
+        metrics: each metric's last value.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    parent: str
+    seconds: float
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def get(client: MlflowClient, run_id: str) -> Run:
+    """Raises UserError where there is no such run."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise UserError(
+            f"wanted the id of a run in {client.tracking_uri}. Received: {run_id!r}, which is not there. "
+            "Way out: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
+        ) from error
+
+
+def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted: bool) -> Iterator[RunRecord]:
+    """All runs that match, newest first; `deleted` adds those in the waste basket."""
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], filter_string, view, PAGE, page_token=token)
+        yield from map(_record, page)
+        token = page.token
+        if not token:
+            return
+
+
+def _record(run: Run) -> RunRecord:
+    info = run.info
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name,
+        status=info.status,
+        parent=run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""),
+        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else float("nan"),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(run.data.tags),
+    )

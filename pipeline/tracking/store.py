@@ -1,0 +1,189 @@
+"""Opens the MLflow store: makes it once, checks it, and says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import urllib.parse
+from pathlib import Path
+
+# All are read by mlflow when it is imported or later; a person's own setting wins.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # "View run at" once for every trial
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import sqlalchemy
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from pipeline.errors import UserError
+from pipeline.tracking.outages import explained, impatient, one_line
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
+SQLITE_BUSY_SECONDS = 20  # as long as mlflow itself waits for another writer
+OTHER_STORE = "set MLFLOW_TRACKING_URI to another store, such as sqlite:///other.db"
+
+
+def open_store(experiment: str) -> tuple[MlflowClient, str]:
+    """See `connect`. Returns the client and the experiment's id."""
+    uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    _quieten()
+    with explained(), lock(uri):
+        if _scheme(uri) in DATABASE_ENGINES:
+            _prepare_database(uri)
+        # Explicit, because mlflow would choose a stray ./mlruns over ./mlflow.db; children inherit it.
+        mlflow.set_tracking_uri(uri)
+        try:
+            with impatient():
+                client = MlflowClient()
+                return client, _experiment(client, uri, experiment).experiment_id
+        except MlflowException as error:
+            raise UserError(
+                f"wanted an MLflow store at {uri} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
+                f"Way out: start one with `mlflow server`, or unset MLFLOW_TRACKING_URI to use {DEFAULT_URI}."
+            ) from error
+
+
+def lock(uri: str) -> FileLock:
+    """Held by one process of this machine at a time for each store: a sqlite file's lock lies beside it."""
+    path = _sqlite_path(uri)
+    if path is None:
+        digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        return FileLock(Path(tempfile.gettempdir()) / f"alpharho-{digest}.lock", mode=0o666)
+    return FileLock(path.with_name(f"{path.name}.lock"))
+
+
+def _quieten() -> None:
+    """Keeps mlflow's news off the terminal; MLFLOW_LOGGING_LEVEL brings it back."""
+    if not os.environ.get("MLFLOW_LOGGING_LEVEL"):
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # It prints the traceback of database errors that it raises as well.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)
+        # Without git a run carries no commit, and that is all.
+        logging.getLogger("mlflow.utils.git_utils").setLevel(logging.ERROR)
+
+
+def _scheme(uri: str) -> str:
+    """ "postgresql" of postgresql+psycopg://..."""
+    return uri.partition(":")[0].partition("+")[0]
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    if _scheme(uri) != "sqlite":
+        return None
+    database = sqlalchemy.make_url(uri).database
+    return Path(database).absolute() if database else None
+
+
+def _absolute(uri: str) -> str:
+    """A sqlite URI that means the same file wherever the program, or a child of it, goes; others unchanged."""
+    path = _sqlite_path(uri)
+    return uri if path is None or "?" in uri else "sqlite:///" + str(path).replace("%", "%25")
+
+
+def _prepare_database(uri: str) -> None:
+    """Makes a sqlite file where there is none, and checks the version and that it can be written."""
+    path = _sqlite_path(uri)
+    if path is not None and (not path.exists() or path.stat().st_size == 0):
+        _create_sqlite(path)
+    try:
+        engine = sqlalchemy.create_engine(uri, connect_args={"timeout": SQLITE_BUSY_SECONDS} if path else {})
+        with engine.connect() as connection:
+            if path:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # needs the right to write
+            tables = sqlalchemy.inspect(connection).get_table_names()
+            revision = MigrationContext.configure(connection).get_current_revision()
+        engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise UserError(
+            f"wanted an MLflow database that can be written at {uri}. Received: {one_line(error)}. "
+            f"Way out: put that right, or {OTHER_STORE}."
+        ) from error
+    if tables:
+        _check_revision(uri, revision)
+
+
+def _create_sqlite(path: Path) -> None:
+    """Under another name first, so that a stop half-way leaves no half-made database behind."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    # The root of the Default experiment, which would be ./mlruns otherwise.
+    store = SqlAlchemyStore(_absolute(f"sqlite:///{part}"), (path.parent / ARTIFACTS).as_uri())
+    store.engine.dispose()
+    part.replace(path)
+
+
+def _check_revision(uri: str, revision: str | None) -> None:
+    """mlflow itself migrates some old databases unasked, without a backup, and fails on others with a traceback."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    wanted = scripts.get_current_head()
+    if revision == wanted:
+        return
+    older = revision in {script.revision for script in scripts.walk_revisions()}
+    way_out = f"keep a copy and run `mlflow db upgrade {uri}`, or {OTHER_STORE}" if older else OTHER_STORE
+    age = "an older MLflow's" if older else "a newer MLflow's, another program's or a half-made one's"
+    raise UserError(
+        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {uri}. "
+        f"Received: schema {revision}, {age}. Way out: {way_out}."
+    )
+
+
+def _experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if run_id:
+        experiment = _experiment_of(client, uri, run_id)
+    else:
+        experiment = client.get_experiment_by_name(name) or _create_experiment(client, uri, name)
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        raise UserError(
+            f"wanted an experiment that is in use. Received: {experiment.name!r}, which was deleted. Way out: "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or another --experiment."
+        )
+    if experiment.artifact_location.startswith("mlflow-artifacts:") and _scheme(uri) in DATABASE_ENGINES:
+        raise UserError(
+            f"wanted an experiment whose files can be reached through {uri}. Received: {experiment.name!r}, made by an "
+            "MLflow server, which alone can reach them. Way out: set MLFLOW_TRACKING_URI to that server, or take "
+            "another experiment (`--experiment NAME`; with mlflow run, `--experiment-name NAME`)."
+        )
+    return experiment
+
+
+def _experiment_of(client: MlflowClient, uri: str, run_id: str) -> Experiment:
+    try:
+        return client.get_experiment(client.get_run(run_id).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(
+            f"wanted the run that MLFLOW_RUN_ID names in {uri}. Received: {run_id}, which is not there. "
+            "Way out: unset MLFLOW_RUN_ID, or set MLFLOW_TRACKING_URI to the store that holds it."
+        ) from error
+
+
+def _create_experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
+    location = None
+    if _scheme(uri) in DATABASE_ENGINES:
+        root = (_sqlite_path(uri) or Path("mlflow.db").absolute()).parent / ARTIFACTS
+        location = f"{root.as_uri()}/{urllib.parse.quote(name, safe='')}"
+    try:
+        client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was first
+            raise
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        raise MlflowException(f"the experiment {name!r} was made and is not there")
+    return experiment

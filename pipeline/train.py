@@ -1,0 +1,52 @@
+"""Trains one cell with given hyperparameters and logs its curves and its model in MLflow.
+
+    python -m pipeline.train --dataset digits --weights tiny --alpha 0.5 --resolution 64 --learning_rate 0.003
+
+The model of the epoch with the best validation top-1 is kept; pipeline.evaluate tests it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from pipeline import backbones, cli, datasets, progress, records, tracking
+from pipeline.config import TrainConfig, as_params
+from pipeline.datasets import Dataset
+from pipeline.errors import UserError
+from pipeline.tracking import Tracker
+from pipeline.trainers import trainer_for
+
+
+def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> keras.Model:
+    """One fit, recorded on `run_id`. Raises UserError where the loss stops being a number."""
+    tracker.log_params(run_id, {**as_params(config), **records.cell_params(config)})
+    trainer = trainer_for(config, dataset)
+    with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
+        (fit,) = trainer.fit([config], on_epoch=lambda epoch: advance(1))
+    tracker.log_curves(run_id, fit.curves)
+    if fit.failure:
+        raise UserError(
+            f"wanted a loss that is a number. Received: {fit.failure}. Way out: a lower --learning_rate "
+            f"(this was {config.learning_rate})"
+        )
+    model = trainer.model(fit.best)
+    tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), "best_val_top1": fit.val_top1})
+    tracker.set_tags(run_id, records.config_tag(config))
+    tracker.log_model(run_id, model, dataset.class_names)
+    if config.export_backbone:
+        backbones.export(backbones.parts(model)[0], Path(config.export_backbone))
+    print(f"{config.cell.name}: best val top-1 {100 * fit.val_top1:.1f} % in epoch {fit.best_epoch}; run {run_id}")
+    return model
+
+
+def main() -> None:
+    config = cli.parse(TrainConfig)
+    tracker = tracking.connect(config.experiment)
+    with tracker.run(f"train {config.dataset} {config.cell.name}", kind="train") as run_id:
+        train(config, datasets.load(config), tracker, run_id)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,101 @@
+"""Configurations check themselves: every refusal names the wanted, the received and the way out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pipeline.config import Cell, DataConfig, EvaluateConfig, SweepConfig, TrainConfig, as_params, spell
+from pipeline.errors import UserError
+
+TINY = {"dataset": "digits", "weights": "tiny", "alpha": 0.25, "resolution": 64}
+
+
+def test_a_cell_is_named_by_both_multipliers():
+    assert Cell(0.75, 192).name == "mobilenet_0.75_192"
+    assert Cell(0.75, 192).rho == pytest.approx(192 / 224)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "received"),
+    [
+        ({"alpha": 0.3}, "alpha of (0.25, 0.5, 0.75, 1.0)", "alpha 0.3"),
+        ({"resolution": 208}, "resolution of (128, 160, 192, 224)", "resolution 208"),
+        ({"alpha": 0.0}, "alpha between", "0.0"),
+        ({"alpha": float("nan")}, "alpha between", "nan"),
+        ({"resolution": 16}, "at least 32 px", "16"),
+        ({"weights": "none"}, "trained weights", "weights none with freeze_conv true"),
+        ({"weights": "none", "freeze_conv": False, "head_init": "imagenet"}, "head_init imagenet", "weights none"),
+        ({"weights": "tiny"}, "alpha of (0.25, 0.5)", "alpha 1.0"),
+        ({"weights": "missing.h5"}, "a file that exists", "missing.h5"),
+        ({"learning_rate": -1.0}, "learning_rate > 0", "-1.0"),
+        ({"learning_rate": float("inf")}, "learning_rate > 0", "inf"),
+        ({"beta_1": 1.0}, "beta_1 between 0 and 1", "1.0"),
+        ({"beta_2": 0.0}, "beta_2 between 0 and 1", "0.0"),
+        ({"epochs": 0}, "epochs >= 1", "0"),
+        ({"batch_size": 0}, "batch_size >= 1", "0"),
+        ({"dropout": 1.0}, "dropout from 0 to below 1", "1.0"),
+        ({"val_fraction": 1.0}, "val_fraction between 0 and 1", "1.0"),
+        ({"train_limit": -1}, "train_limit >= 0", "-1"),
+        ({"seed": -1}, "a seed from 0", "-1"),
+        ({"dataset": ""}, "name of a data set", "''"),
+        ({"export_backbone": "here.h5"}, "end in .weights.h5", "here.h5"),
+    ],
+)
+def test_a_fit_that_cannot_be_is_refused(options, wanted, received):
+    with pytest.raises(UserError) as refusal:
+        TrainConfig(**options)
+    assert wanted in str(refusal.value).split("Received")[0]
+    assert received in str(refusal.value).split("Received")[1]
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"trials": 0}, "trials >= 1"),
+        ({"wave": 0}, "wave >= 1"),
+        ({"alphas": ()}, "at least one alpha"),
+        ({"alphas": (1.0, 1.0)}, "each cell once"),
+        ({"alphas": (1.0, 0.9)}, "alpha of"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(options, wanted):
+    with pytest.raises(UserError, match=wanted):
+        SweepConfig(**options)
+
+
+def test_an_evaluation_needs_a_run():
+    with pytest.raises(UserError, match="the id of a finished"):
+        EvaluateConfig()
+
+
+def test_the_defaults_are_the_papers_cells():
+    assert [cell.name for cell in SweepConfig().cells] == [
+        "mobilenet_1.0_224",
+        "mobilenet_1.0_192",
+        "mobilenet_0.75_224",
+        "mobilenet_0.75_192",
+    ]
+
+
+def test_a_sweep_hands_everything_shared_to_its_cells():
+    sweep = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), epochs=7, seed=5)
+    config = sweep.train_config(sweep.cells[0])
+    assert config == TrainConfig(**TINY, epochs=7, seed=5)
+
+
+def test_values_are_spelled_as_a_person_types_them():
+    assert [spell(value) for value in (True, (0.25, 1.0), 1e-5, "a b", 40)] == [
+        "true",
+        "0.25,1.0",
+        "1e-05",
+        "a b",
+        "40",
+    ]
+
+
+@pytest.mark.parametrize("config", [DataConfig(), TrainConfig(**TINY), SweepConfig()])
+def test_every_field_becomes_a_parameter(config):
+    assert set(as_params(config)) == {field.name for field in dataclasses.fields(config)}

@@ -1,0 +1,68 @@
+"""What a finished cell comes to: a row of the table at the end of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from pipeline.config import Cell
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell's search and test, read from the metrics of its MLflow run; accuracies are fractions."""
+
+    cell: Cell
+    metrics: Mapping[str, float]
+
+    def row(self) -> tuple[str, ...]:
+        """As printed: cell, params, mult-adds, trials, val, test, top-5, untrained, paper, report, difference, seconds."""
+        value = self.metrics
+        top1 = value["test_top1"]
+        paper, report = (value.get(f"delta_{source}") for source in ("paper", "report"))
+        return (
+            self.cell.name,
+            f"{value['params_total'] / 1e6:.2f} M",
+            f"{value['mult_adds'] / 1e6:.1f} M",
+            f"{value['trials_complete']:.0f}",
+            _pct(value["best_val_top1"]),
+            f"{_pct(top1)} [{_pct(value['test_top1_low'])}, {_pct(value['test_top1_high'])}]",
+            _pct(value["test_top5"]),
+            _pct(value.get("untrained_top1")),
+            _pct(None if paper is None else top1 - paper),
+            _pct(None if report is None else top1 - report),
+            "-" if paper is None else f"{100 * paper:+.1f}",
+            f"{value['seconds']:.0f}",
+        )
+
+
+COLUMNS = (
+    "cell",
+    "params",
+    "mult-adds",
+    "trials",
+    "val %",
+    "test % [95 % interval]",
+    "top-5 %",
+    "untrained %",
+    "paper %",
+    "report %",
+    "vs. paper",
+    "seconds",
+)
+
+
+def table(title: str, results: Sequence[CellResult]) -> Table:
+    """The table that a sweep ends with."""
+    shown = Table(title=title)
+    for column in COLUMNS:
+        shown.add_column(column, justify="left" if column == "cell" else "right", no_wrap=True)
+    for result in results:
+        shown.add_row(*result.row())
+    return shown
+
+
+def _pct(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f}"
