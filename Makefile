@@ -24,7 +24,7 @@ lint: .venv/ready-dev
 	$(BIN)/mypy
 
 bench: .venv/ready
-	$(BIN)/python tests/bench/heads.py
+	$(BIN)/python -m tests.bench.heads
 
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: wanted Python 3.11, 3.12 or 3.13. Received: " + sys.version.split()[0] + " ($(PYTHON)). Way out: make PYTHON=python3.12 $(MAKECMDGOALS)")'

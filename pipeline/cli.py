@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import os
 import re
 import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
 from typing import TypeVar
-
-# Must be set before tensorflow is first imported: its start-up messages are not for this program's users.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tyro
 

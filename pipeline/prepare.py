@@ -32,7 +32,7 @@ def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
     tracker.log_table(run_id, counts, "classes.csv")
     totals = {f"pictures_{split}": float(counts[split].sum()) for split in ("train", "val", "test")}
     tracker.log_metrics(run_id, {**totals, "pictures_skipped": float(len(dataset.skipped))})
-    tracker.log_dataset(run_id, dataset.source, dataset.digest, totals)
+    tracker.log_dataset(run_id, dataset.name, dataset.source, dataset.digest, "training", totals)
     return dataset
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -46,12 +45,13 @@ def test_what_as_params_writes_parse_reads():
 
 
 def test_a_negative_number_is_a_value():
-    with pytest.raises(UserError, match="learning_rate > 0. Received: -1.0"):
+    with pytest.raises(UserError, match=r"learning_rate > 0\. Received: -1\.0"):
         cli.parse(TrainConfig, ["--learning_rate", "-1"])
 
 
 def run_main(body: str) -> subprocess.CompletedProcess[str]:
-    program = f"from pipeline import cli\nfrom pipeline.errors import UserError\ndef main():\n    {body}\ncli.run(main, 'hint')"
+    imports = "from pipeline import cli\nfrom pipeline.errors import UserError"
+    program = f"{imports}\ndef main():\n    {body}\ncli.run(main, 'hint')"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 

@@ -18,7 +18,7 @@ class CellResult:
     metrics: Mapping[str, float]
 
     def row(self) -> tuple[str, ...]:
-        """As printed: cell, params, mult-adds, trials, val, test, top-5, untrained, paper, report, difference, seconds."""
+        """As printed under COLUMNS."""
         value = self.metrics
         top1 = value["test_top1"]
         paper, report = (value.get(f"delta_{source}") for source in ("paper", "report"))

@@ -8,6 +8,7 @@ from optuna.trial import BaseTrial
 
 from pipeline.config import LEARNING_RATE_RANGE, ONE_MINUS_BETA_1_RANGE, ONE_MINUS_BETA_2_RANGE, TrainConfig
 
+HYPERPARAMETERS = ("learning_rate", "beta_1", "beta_2")
 RANGES = {
     "learning_rate": LEARNING_RATE_RANGE,
     "one_minus_beta_1": ONE_MINUS_BETA_1_RANGE,

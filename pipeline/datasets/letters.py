@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from pipeline.config import DataConfig
+from pipeline.datasets.pictures import Dataset, Split, from_arrays
 from pipeline.errors import UserError
 
 CLASS_NAMES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
@@ -29,6 +31,17 @@ FONTS = (
 )
 _MERGED = frozenset("cijklmopsuvwxyz")  # drawn in either case, labelled as the capital
 _CANVAS = 96  # px; drawn large, turned, then shrunk to SIDE, so that edges are smooth
+
+
+def load(_config: DataConfig) -> Dataset:
+    """Draws the training pictures; the test pictures are drawn when they are asked for."""
+    return Dataset(
+        name="letters", version="1", class_names=CLASS_NAMES, train=_split("train"), read_test=lambda: _split("test")
+    )
+
+
+def _split(name: str) -> Split:
+    return from_arrays(name, *render(name), source="letters")
 
 
 def render(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +70,7 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
 
 
 def _draw(name: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> np.ndarray:
-    """One letter, uint8 (32, 32): random case, size, place, slant, stroke, blur and contrast, light on dark or dark on light."""
+    """One letter, uint8 (32, 32): random case, size, place, slant, stroke, blur, contrast, and light or dark ground."""
     letter = name.lower() if name.lower() in _MERGED and rng.random() < 0.5 else name
     left, top, right, bottom = font.getbbox(letter, stroke_width=2)
     glyph = Image.new("L", (int(right - left), int(bottom - top)))

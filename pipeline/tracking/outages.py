@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,6 +58,14 @@ def one_line(error: BaseException) -> str:
     return first.rpartition("): ")[2].strip().rstrip(".")[:300]
 
 
+def shown(uri: str) -> str:
+    """`uri` without its password."""
+    return re.sub(r"(//[^:/@]*:)[^@/]*@", r"\1***@", uri)
+
+
 def _explanation(received: str) -> str:
-    store = os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db")
-    return f"wanted the MLflow store {store} to take or give data. Received: {received}. Way out: put that right and start again."
+    store = shown(os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
+    return (
+        f"wanted the MLflow store {store} to take or give data. Received: {received}. "
+        "Way out: put that right and start again."
+    )

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.errors import UserError
+from pipeline.tracking.outages import shown
 
 PAGE = 1000  # runs; mlflow itself stops after so many
 
@@ -44,7 +45,7 @@ def get(client: MlflowClient, run_id: str) -> Run:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise UserError(
-            f"wanted the id of a run in {client.tracking_uri}. Received: {run_id!r}, which is not there. "
+            f"wanted the id of a run in {shown(client.tracking_uri)}. Received: {run_id!r}, which is not there. "
             "Way out: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
 

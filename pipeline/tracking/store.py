@@ -27,7 +27,7 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import UserError
-from pipeline.tracking.outages import explained, impatient, one_line
+from pipeline.tracking.outages import explained, impatient, one_line, shown
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
@@ -50,7 +50,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
                 return client, _experiment(client, uri, experiment).experiment_id
         except MlflowException as error:
             raise UserError(
-                f"wanted an MLflow store at {uri} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
+                f"wanted an MLflow store at {shown(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
                 f"Way out: start one with `mlflow server`, or unset MLFLOW_TRACKING_URI to use {DEFAULT_URI}."
             ) from error
 
@@ -89,7 +89,11 @@ def _sqlite_path(uri: str) -> Path | None:
 def _absolute(uri: str) -> str:
     """A sqlite URI that means the same file wherever the program, or a child of it, goes; others unchanged."""
     path = _sqlite_path(uri)
-    return uri if path is None or "?" in uri else "sqlite:///" + str(path).replace("%", "%25")
+    return uri if path is None or "?" in uri else _sqlite_uri(path)
+
+
+def _sqlite_uri(path: Path) -> str:
+    return "sqlite:///" + str(path).replace("%", "%25")
 
 
 def _prepare_database(uri: str) -> None:
@@ -101,13 +105,16 @@ def _prepare_database(uri: str) -> None:
         engine = sqlalchemy.create_engine(uri, connect_args={"timeout": SQLITE_BUSY_SECONDS} if path else {})
         with engine.connect() as connection:
             if path:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # needs the right to write
+                # A write that is never committed: "begin immediate" alone succeeds on a file that is read-only.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.exec_driver_sql("CREATE TABLE alpharho_may_write (id)")
+                connection.rollback()
             tables = sqlalchemy.inspect(connection).get_table_names()
             revision = MigrationContext.configure(connection).get_current_revision()
         engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise UserError(
-            f"wanted an MLflow database that can be written at {uri}. Received: {one_line(error)}. "
+            f"wanted an MLflow database that can be written at {shown(uri)}. Received: {one_line(error)}. "
             f"Way out: put that right, or {OTHER_STORE}."
         ) from error
     if tables:
@@ -119,7 +126,7 @@ def _create_sqlite(path: Path) -> None:
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     # The root of the Default experiment, which would be ./mlruns otherwise.
-    store = SqlAlchemyStore(_absolute(f"sqlite:///{part}"), (path.parent / ARTIFACTS).as_uri())
+    store = SqlAlchemyStore(_sqlite_uri(part), (path.parent / ARTIFACTS).as_uri())
     store.engine.dispose()
     part.replace(path)
 
@@ -133,10 +140,10 @@ def _check_revision(uri: str, revision: str | None) -> None:
     if revision == wanted:
         return
     older = revision in {script.revision for script in scripts.walk_revisions()}
-    way_out = f"keep a copy and run `mlflow db upgrade {uri}`, or {OTHER_STORE}" if older else OTHER_STORE
+    way_out = f"keep a copy and run `mlflow db upgrade {shown(uri)}`, or {OTHER_STORE}" if older else OTHER_STORE
     age = "an older MLflow's" if older else "a newer MLflow's, another program's or a half-made one's"
     raise UserError(
-        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {uri}. "
+        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {shown(uri)}. "
         f"Received: schema {revision}, {age}. Way out: {way_out}."
     )
 
@@ -154,9 +161,9 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
         )
     if experiment.artifact_location.startswith("mlflow-artifacts:") and _scheme(uri) in DATABASE_ENGINES:
         raise UserError(
-            f"wanted an experiment whose files can be reached through {uri}. Received: {experiment.name!r}, made by an "
-            "MLflow server, which alone can reach them. Way out: set MLFLOW_TRACKING_URI to that server, or take "
-            "another experiment (`--experiment NAME`; with mlflow run, `--experiment-name NAME`)."
+            f"wanted an experiment whose files can be reached through {shown(uri)}. Received: {experiment.name!r}, "
+            "made by an MLflow server, which alone can reach them. Way out: set MLFLOW_TRACKING_URI to that server, or "
+            "take another experiment (`--experiment NAME`; with mlflow run, `--experiment-name NAME`)."
         )
     return experiment
 
@@ -168,7 +175,7 @@ def _experiment_of(client: MlflowClient, uri: str, run_id: str) -> Experiment:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise UserError(
-            f"wanted the run that MLFLOW_RUN_ID names in {uri}. Received: {run_id}, which is not there. "
+            f"wanted the run that MLFLOW_RUN_ID names in {shown(uri)}. Received: {run_id}, which is not there. "
             "Way out: unset MLFLOW_RUN_ID, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
 

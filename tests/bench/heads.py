@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import time
 from pathlib import Path
-
-sys.path[0] = str(Path(__file__).parents[2])
-
-from pipeline import cli, heads, schedules
-from pipeline.config import TrainConfig
-from pipeline.heads import Samples
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from pipeline import cli, heads, schedules
+from pipeline.config import TrainConfig
+from pipeline.heads import Samples
 
 REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant")
@@ -68,7 +65,11 @@ def random_table() -> tuple[str, Samples, Samples]:
 def keras_epoch(train: Samples, val: Samples) -> float:
     """Seconds of one epoch of Keras' fit on the same table, batches, dropout and optimizer."""
     width = train.features.shape[1]
-    layers = [keras.Input((width,)), keras.layers.Dropout(CONFIG.dropout), keras.layers.Dense(CLASSES, activation="softmax")]
+    layers = [
+        keras.Input((width,)),
+        keras.layers.Dropout(CONFIG.dropout),
+        keras.layers.Dense(CLASSES, activation="softmax"),
+    ]
     model = keras.Sequential(layers)
     model.compile(keras.optimizers.Adam(CONFIG.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     clock = Clock()

@@ -1,0 +1,130 @@
+"""`folder:PATH`: a person's own pictures, one folder for each class.
+
+Either PATH/train/<class>/ and PATH/test/<class>/, or PATH/<class>/ alone, of which a part is kept for the test.
+In the first form what lies beside train and test is not read. Hidden files and other kinds of files are passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import DataConfig
+from pipeline.datasets import splits
+from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of
+from pipeline.errors import UserError
+
+PREFIX = "folder:"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+_LAYOUT = "PATH/<class>/*.jpg, or PATH/train/<class>/*.jpg and PATH/test/<class>/*.jpg"
+
+
+def load(config: DataConfig) -> Dataset:
+    """Lists both splits and hashes the training files; the test files are opened when the test split is asked for.
+
+    Raises UserError where the folders are not as described above.
+    """
+    root = _root(config.dataset.removeprefix(PREFIX))
+    if any(_class_folders(root / part) for part in ("train", "test")):
+        class_names, train = _list(root / "train")
+        test_names, test = _list(root / "test")
+        _require_same(class_names, test_names, root)
+    else:
+        class_names, whole = _list(root)
+        kept = splits.hold_out(_labels(whole, class_names), class_names, config.test_fraction)
+        train, test = ([whole[index] for index in rows] for rows in kept)
+    return Dataset(
+        name=config.dataset,
+        version="1",
+        class_names=class_names,
+        train=_read("train", root, train, class_names),
+        read_test=partial(_read, "test", root, test, class_names),
+    )
+
+
+def _root(path: str) -> Path:
+    root = Path(path).expanduser()
+    if not path or not root.is_dir():
+        received = "no path" if not path else f"{path!r}, which is " + ("a file" if root.exists() else "not there")
+        raise UserError(f"wanted a folder of pictures, {_LAYOUT}. Received: {received}. Way out: --dataset folder:PATH")
+    return root
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _list(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
+    """Names of the classes, sorted, and their pictures, sorted by class and name."""
+    classes = _class_folders(folder)
+    if len(classes) < 2:
+        received = f"the one folder {classes[0].name!r}" if classes else "no class folder"
+        raise UserError(
+            f"wanted at least two class folders in {folder}. Received: {received}. Way out: lay it out as {_LAYOUT}"
+        )
+    pictures = []
+    for one in classes:
+        found = sorted(entry for entry in one.iterdir() if _is_picture(entry))
+        if not found:
+            raise UserError(
+                f"wanted pictures ({' '.join(SUFFIXES)}) in every class folder. Received: none in {one}. "
+                "Way out: add some, or remove the folder"
+            )
+        pictures += found
+    return tuple(one.name for one in classes), pictures
+
+
+def _is_picture(entry: Path) -> bool:
+    # A broken link counts as a picture: reading it fails and names it, where passing over it would hide it.
+    return entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+
+
+def _require_same(train: tuple[str, ...], test: tuple[str, ...], root: Path) -> None:
+    differences = [
+        f"{', '.join(sorted(set(some) - set(others)))} only in {name}"
+        for name, some, others in (("train", train, test), ("test", test, train))
+        if set(some) - set(others)
+    ]
+    if differences:
+        raise UserError(
+            f"wanted the same classes in {root}/train and {root}/test. Received: {'; '.join(differences)}. "
+            "Way out: rename, add or remove these class folders"
+        )
+
+
+def _labels(files: list[Path], class_names: tuple[str, ...]) -> np.ndarray:
+    """int32 (n,)."""
+    number = {name: label for label, name in enumerate(class_names)}
+    return np.array([number[file.parent.name] for file in files], dtype=np.int32)
+
+
+def _read(name: str, root: Path, files: list[Path], class_names: tuple[str, ...]) -> Split:
+    with ThreadPoolExecutor() as threads:
+        hashes = hashes_of(threads.map(_hash, files))
+    return Split(
+        name=name,
+        labels=_labels(files, class_names),
+        ids=[file.relative_to(root).as_posix() for file in files],
+        hashes=hashes,
+        raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(file) for file in files]),
+        decode=lambda path: decode_bytes(tf.io.read_file(path)),
+    )
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UserError(
+            f"wanted to read {path}. Received: {error.strerror}. Way out: mend or remove that file"
+        ) from error

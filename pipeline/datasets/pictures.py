@@ -1,0 +1,189 @@
+"""A data set as the rest of the program sees it: two splits of pictures, decoded only when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """n pictures in a fixed order.
+
+    Attributes:
+        name: "train" or "test".
+        labels: int32 (n,), positions in Dataset.class_names.
+        ids: n names that lead a person to the picture: a path, or "stanford_dogs/test#17".
+        hashes: uint8 (n, 32), the SHA-256 of each picture as it is stored.
+        raw: makes a data set of what `decode` takes, n elements: encoded bytes, a file's path, or pixels.
+        decode: one raw element -> uint8 (h, w, 3); works inside a graph.
+    """
+
+    name: str
+    labels: np.ndarray
+    ids: Sequence[str]
+    hashes: np.ndarray
+    raw: Callable[[], tf.data.Dataset]
+    decode: Callable[[tf.Tensor], tf.Tensor]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over exactly these pictures and labels, in order, 64 hexadecimal digits."""
+        return hashlib.sha256(self.hashes.tobytes() + self.labels.astype("<i4").tobytes()).hexdigest()
+
+    def pictures(self, indices: np.ndarray | None = None) -> tf.data.Dataset:
+        """Pairs (uint8 (h, w, 3), int32 label) in ascending order of index.
+
+        Args:
+            indices: int (m,), the only pictures that are decoded, each at most once; all of them where it is None.
+        """
+        labels = tf.constant(self.labels)
+        numbered = self.raw().enumerate()
+        if indices is not None:
+            numbered = _only(numbered, _mask(len(self), indices))
+        pairs = numbered.map(
+            lambda index, raw: (self.decode(raw), labels[index]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return pairs.apply(tf.data.experimental.assert_cardinality(len(self) if indices is None else len(indices)))
+
+    def subset(self, indices: np.ndarray) -> Split:
+        """The pictures at `indices`, int (m,), each at most once, in ascending order."""
+        mask = _mask(len(self), indices)
+        return Split(
+            name=self.name,
+            labels=self.labels[mask],
+            ids=[self.ids[index] for index in np.flatnonzero(mask).tolist()],
+            hashes=self.hashes[mask],
+            raw=partial(_raw_subset, self.raw, mask),
+            decode=self.decode,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures of two or more classes.
+
+    Attributes:
+        read_test: makes the test split, when it is first asked for: training never touches a test picture.
+        skipped: "id: reason" of each picture that was left out because it cannot be decoded.
+    """
+
+    name: str
+    version: str
+    class_names: tuple[str, ...]
+    train: Split
+    read_test: Callable[[], Split]
+    skipped: tuple[str, ...] = ()
+
+    @cached_property
+    def test(self) -> Split:
+        return self.read_test()
+
+    @property
+    def source(self) -> str:
+        return f"{self.name}:{self.version}"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over name, version, class names and both splits; reads the test split."""
+        parts = (self.name, self.version, *self.class_names, self.train.digest, self.test.digest)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def from_arrays(name: str, pictures: np.ndarray, labels: np.ndarray, source: str) -> Split:
+    """A split whose pictures lie in memory: uint8 (n, h, w, 3), with labels (n,)."""
+    return Split(
+        name=name,
+        labels=labels.astype(np.int32),
+        ids=[f"{source}/{name}#{index}" for index in range(len(labels))],
+        hashes=hashes_of(hashlib.sha256(picture.tobytes()).digest() for picture in pictures),
+        raw=partial(tf.data.Dataset.from_tensor_slices, pictures),
+        decode=tf.identity,
+    )
+
+
+def hashes_of(digests: Iterable[bytes]) -> np.ndarray:
+    """SHA-256 digests, 32 bytes each -> uint8 (n, 32)."""
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
+
+
+def decode_bytes(encoded: tf.Tensor) -> tf.Tensor:
+    """A JPEG, PNG, BMP or GIF (its first frame) -> uint8 (h, w, 3); grey and transparent ones too.
+
+    Raises tf.errors.InvalidArgumentError where the bytes are no whole picture. The file's EXIF rotation is ignored.
+    """
+    picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    picture.set_shape((None, None, 3))
+    return picture
+
+
+def check_readable(split: Split, progress: Callable[[int], None] | None = None) -> list[tuple[str, str]]:
+    """Decodes every picture; returns (id, reason) of those that cannot be.
+
+    Args:
+        progress: called with the number of pictures checked since the last call.
+    """
+    sizes = (
+        split.raw()
+        .enumerate()
+        .map(
+            lambda index, raw: (index, tf.size(split.decode(raw))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    )
+    readable = np.zeros(len(split), dtype=bool)
+    checked = 0
+    for indices, _ in sizes.ignore_errors().batch(64).as_numpy_iterator():
+        readable[indices] = True
+        if progress:
+            progress(int(indices[-1]) + 1 - checked)
+        checked = int(indices[-1]) + 1
+    if progress:
+        progress(len(split) - checked)
+    return _reasons(split.subset(np.flatnonzero(~readable)))
+
+
+def _reasons(unreadable: Split) -> list[tuple[str, str]]:
+    reasons = []
+    for name, raw in zip(unreadable.ids, unreadable.raw(), strict=True):
+        try:
+            unreadable.decode(raw)
+        except tf.errors.OpError as error:
+            # Without the names of TensorFlow's own operations around it.
+            reasons.append((name, re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message)))
+    return reasons
+
+
+def _mask(count: int, indices: np.ndarray) -> np.ndarray:
+    """bool (count,), true at `indices`. Raises ValueError where one comes twice, IndexError where one is too large."""
+    mask = np.zeros(count, dtype=bool)
+    mask[np.asarray(indices, dtype=np.int64)] = True
+    if mask.sum() != len(indices):
+        raise ValueError(f"wanted each picture once. Received: {len(indices)} indices of {mask.sum()} pictures")
+    return mask
+
+
+def _only(numbered: tf.data.Dataset, mask: np.ndarray) -> tf.data.Dataset:
+    """The pairs (index, raw) of which mask[index] holds."""
+    chosen = tf.constant(mask)
+    return numbered.filter(lambda index, _: chosen[index])
+
+
+def _raw_subset(raw: Callable[[], tf.data.Dataset], mask: np.ndarray) -> tf.data.Dataset:
+    return _only(raw().enumerate(), mask).map(lambda _, element: element)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.datasets import splits
+from pipeline.datasets.pictures import Split, from_arrays
+from pipeline.errors import UserError
+
+
+def split_of(*sizes: int) -> Split:
+    """Shuffled labels: sizes[c] pictures of class c."""
+    labels = np.random.default_rng(5).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    return from_arrays("train", np.zeros((len(labels), 1, 1, 3), np.uint8), labels, "made")
+
+
+def test_cut_parts_make_up_the_whole_in_ascending_order() -> None:
+    split = split_of(40, 60, 100)
+    train, val = splits.cut(split, 0.15, 0)
+    assert sorted([*train, *val]) == list(range(200))
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(val) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "per_class"),
+    [
+        ((40, 60, 100), 0.15, (6, 9, 15)),
+        ((2, 2), 0.01, (1, 1)),  # at least one of each in val
+        ((2, 2), 0.99, (1, 1)),  # and in train
+        ((1000, 2), 0.1, (100, 1)),
+        ((1000, 2), 0.9, (901, 1)),
+        ((100, 0, 100), 0.07, (7, 0, 7)),  # a class that does not occur
+    ],
+)
+def test_cut_is_stratified(sizes: tuple[int, ...], fraction: float, per_class: tuple[int, ...]) -> None:
+    split = split_of(*sizes)
+    _, val = splits.cut(split, fraction, 3)
+    assert tuple(np.bincount(split.labels[val], minlength=len(sizes))) == per_class
+
+
+def test_cut_rounds_the_whole_up_and_shares_the_rest_by_chance() -> None:
+    split = split_of(*[31] * 10)  # 15 % are 4.65 of each class, 46.5 of all
+    _, val = splits.cut(split, 0.15, 0)
+    counts = np.bincount(split.labels[val])
+    assert sorted(counts) == [4] * 3 + [5] * 7
+    _, other = splits.cut(split, 0.15, 1)
+    assert list(np.bincount(split.labels[other])) != list(counts)
+
+
+def test_cut_depends_on_the_seed_alone() -> None:
+    first, again, other = (splits.cut(split_of(50, 50), 0.2, seed)[1] for seed in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_cut_that_is_recorded_today_is_the_cut_of_tomorrow() -> None:
+    """A finished run is tested with the cut it was trained with: another numpy must not move a picture."""
+    assert splits.cut(split_of(9, 9), 0.2, 0)[1].tolist() == [0, 8, 12, 17]
+    assert splits.hold_out(split_of(9, 9).labels, "ab", 0.2)[1].tolist() == [3, 7, 12, 14]
+    assert splits.draw(split_of(9, 9).labels, 4, 0).tolist() == [3, 5, 10, 13]
+
+
+def test_cut_names_a_class_of_one_picture() -> None:
+    with pytest.raises(UserError, match="one of class 'number 1'"):
+        splits.cut(split_of(5, 1), 0.2, 0)
+
+
+def test_hold_out_names_a_class_of_one_picture() -> None:
+    with pytest.raises(UserError, match="one of class 'rare'"):
+        splits.hold_out(np.array([0, 0, 1]), ("common", "rare"), 0.2)
+
+
+@pytest.mark.parametrize("limit", [6, 7, 50, 199, 200])
+def test_draw_takes_exactly_the_limit_from_all_classes(limit: int) -> None:
+    labels = split_of(3, 97, 100).labels
+    kept = splits.draw(labels, limit, 0)
+    assert len(set(kept)) == limit
+    assert (np.diff(kept) > 0).all()
+    assert np.bincount(labels[kept]).min() >= 2
+
+
+@pytest.mark.parametrize("limit", [1, 5, 201])
+def test_draw_says_which_limits_it_can_meet(limit: int) -> None:
+    with pytest.raises(UserError, match=rf"from 6 .* to 200 .* Received: {limit}\."):
+        splits.draw(split_of(3, 97, 100).labels, limit, 0)
