@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,10 +169,12 @@ def _imagenet(cell: Cell) -> keras.Model:
 
 def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
     reasons = []
-    for build in (_without_head, _with_imagenet_head):
+    # The whole model first: Keras would read a .weights.h5 of one into a model without its head, and drop the head.
+    for build in (_with_imagenet_head, _without_head):
         model = build(cell)
         try:
-            model.load_weights(path)
+            with warnings.catch_warnings(action="ignore"):  # about every layer of a file that does not fit
+                model.load_weights(path)
         except (ValueError, OSError, KeyError) as error:
             reasons.append(_first_line(error))
             continue

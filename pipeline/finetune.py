@@ -54,9 +54,9 @@ class NetworkTrainer:
         rows = np.arange(len(self._dataset.train))
         return self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epoch: None).best
 
-    def model(self, network: Network) -> keras.Model:
+    def model(self, trained: Network) -> keras.Model:
         """uint8 pictures of any size -> probabilities; the backbone in it has the trained weights."""
-        *convolutions, kernel, bias = network.weights
+        *convolutions, kernel, bias = trained.weights
         self.backbone.model.set_weights(convolutions)
         return backbones.with_head(self.backbone.model, kernel, bias)
 
@@ -83,6 +83,7 @@ class NetworkTrainer:
             validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
             epochs=config.epochs,
             callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
+            shuffle=False,  # `_batches` has done it
             verbose=0,
         )
         return recorder.result()

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.finetune import NetworkTrainer
+from pipeline.fits import Fit
 from pipeline.transfer import HeadTrainer
 
-Trainer = HeadTrainer | NetworkTrainer
+
+class Trainer(Protocol):
+    """One cell of one data set, ready to be trained."""
+
+    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = ...) -> list[Fit[Any]]:
+        """One fit for each of `configs`, on `train`, scored on `val`."""
+
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Any:
+        """What comes of train + val, with the learning rates (epochs,) of an earlier fit."""
+
+    def model(self, trained: Any) -> keras.Model:
+        """Of `refit`, or of a Fit's `best`: uint8 pictures of any size -> probabilities."""
 
 
 def trainer_for(config: TrainConfig, dataset: Dataset) -> Trainer:

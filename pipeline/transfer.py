@@ -40,9 +40,9 @@ class HeadTrainer:
         config = dataclasses.replace(config, epochs=len(rates))
         return heads.fit(self._all, None, self.start, [config], schedules.Fixed(rates[:, None]))[0].best
 
-    def model(self, head: Head) -> keras.Model:
+    def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""
-        return backbones.with_head(self.backbone.model, head.kernel, head.bias)
+        return backbones.with_head(self.backbone.model, trained.kernel, trained.bias)
 
 
 def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: tuple[str, ...]) -> Head:

@@ -154,6 +154,7 @@ def _connect_and_publish(barrier) -> None:
     connect("alpharho").ensure_baselines(BASELINES)
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_on_an_empty_folder(folder):
     assert _children(5, _connect_and_publish) == [0] * 5
     runs = connect("alpharho").search("tags.source = 'paper'")

@@ -24,6 +24,8 @@ from tuning import results
 from tuning import study as studies
 from tuning.search import search_cell
 
+SWEEP_RUN = "mlflow_sweep_run_id"  # user attribute of a study
+
 
 def sweep(config: SweepConfig, tracker: Tracker) -> list[results.CellResult]:
     """Searches every cell, one after another; returns what each came to."""
@@ -36,8 +38,13 @@ def sweep(config: SweepConfig, tracker: Tracker) -> list[results.CellResult]:
         )
         for cell in config.cells
     }
-    with tracker.run(f"sweep {config.dataset}", kind="sweep") as sweep_run:
-        tracker.log_params(sweep_run, as_params(config))
+    earlier = next((study.user_attrs.get(SWEEP_RUN, "") for study in open_studies.values()), "")
+    with tracker.run(f"sweep {config.dataset}", kind="sweep", resume=earlier) as sweep_run:
+        shared = as_params(config)
+        tracker.log_metrics(sweep_run, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
+        tracker.log_params(sweep_run, shared)
+        for study in open_studies.values():
+            study.set_user_attr(SWEEP_RUN, sweep_run)
         return [search_cell(config, cell, dataset, study, tracker, sweep_run) for cell, study in open_studies.items()]
 
 

@@ -9,6 +9,18 @@ from rich.table import Table
 
 from pipeline.config import Cell
 
+COLUMNS = (
+    "cell",
+    "params\nM",
+    "mult-\nadds M",
+    "val\n%",
+    "test %\n[95 % interval]",
+    "paper\n%",
+    "report\n%",
+    "vs.\npaper",
+    "\ns",
+)
+
 
 @dataclass(frozen=True)
 class CellResult:
@@ -18,19 +30,16 @@ class CellResult:
     metrics: Mapping[str, float]
 
     def row(self) -> tuple[str, ...]:
-        """As printed under COLUMNS."""
+        """As printed under COLUMNS; "-" where nothing was published for this cell and data set."""
         value = self.metrics
         top1 = value["test_top1"]
         paper, report = (value.get(f"delta_{source}") for source in ("paper", "report"))
         return (
             self.cell.name,
-            f"{value['params_total'] / 1e6:.2f} M",
-            f"{value['mult_adds'] / 1e6:.1f} M",
-            f"{value['trials_complete']:.0f}",
+            f"{value['params_total'] / 1e6:.2f}",
+            f"{value['mult_adds'] / 1e6:.1f}",
             _pct(value["best_val_top1"]),
             f"{_pct(top1)} [{_pct(value['test_top1_low'])}, {_pct(value['test_top1_high'])}]",
-            _pct(value["test_top5"]),
-            _pct(value.get("untrained_top1")),
             _pct(None if paper is None else top1 - paper),
             _pct(None if report is None else top1 - report),
             "-" if paper is None else f"{100 * paper:+.1f}",
@@ -38,25 +47,9 @@ class CellResult:
         )
 
 
-COLUMNS = (
-    "cell",
-    "params",
-    "mult-adds",
-    "trials",
-    "val %",
-    "test % [95 % interval]",
-    "top-5 %",
-    "untrained %",
-    "paper %",
-    "report %",
-    "vs. paper",
-    "seconds",
-)
-
-
 def table(title: str, results: Sequence[CellResult]) -> Table:
-    """The table that a sweep ends with."""
-    shown = Table(title=title)
+    """The table that a sweep ends with, narrow enough for a terminal of 80 columns."""
+    shown = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in COLUMNS:
         shown.add_column(column, justify="left" if column == "cell" else "right", no_wrap=True)
     for result in results:

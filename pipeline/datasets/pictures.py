@@ -159,14 +159,18 @@ def check_readable(split: Split, progress: Callable[[int], None] | None = None) 
     return _reasons(split.subset(np.flatnonzero(~readable)))
 
 
+def plain(error: tf.errors.OpError) -> str:
+    """What went wrong, without the names of TensorFlow's own operations around it."""
+    return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message)
+
+
 def _reasons(unreadable: Split) -> list[tuple[str, str]]:
     reasons = []
     for name, raw in zip(unreadable.ids, unreadable.raw(), strict=True):
         try:
             unreadable.decode(raw)
         except tf.errors.OpError as error:
-            # Without the names of TensorFlow's own operations around it.
-            reasons.append((name, re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message)))
+            reasons.append((name, plain(error)))
     return reasons
 
 

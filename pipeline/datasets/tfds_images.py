@@ -16,12 +16,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging as absl_logging
+from google.protobuf.json_format import ParseError
 from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
 from pipeline.datasets import splits
-from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of
+from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of, plain
 from pipeline.errors import UserError
 
 # TFDS asks ten times, with pauses that double, before it admits that there is no network (204 s, measured), and waits
@@ -52,8 +53,8 @@ def load(config: DataConfig) -> Dataset:
     name, _, version = builder.info.full_name.rpartition("/")
     if "train" not in stored:
         raise UserError(
-            f"wanted a data set with a train split. Received: {name} with {', '.join(sorted(builder.info.splits))}. "
-            "Way out: choose another data set"
+            f"wanted a data set with a train split. Received: {name} with {sorted(builder.info.splits)} in "
+            f"{builder.data_dir}. Way out: choose another data set; or, if that folder is damaged, remove it"
         )
     class_names = tuple(builder.info.features[keys[1]].names)
     train = _scan(builder, "train", "train", keys)
@@ -76,10 +77,11 @@ def _open(config: DataConfig) -> tfds.core.DatasetBuilder:
             f"wanted {', '.join(KNOWN_DATASETS)} or any image classification set of TFDS. "
             f"Received: {config.dataset!r}." + (f" Way out: did you mean {' or '.join(close)}?" if close else "")
         ) from error
-    except (ValueError, AssertionError, ImportError, OSError) as error:
+    except (ValueError, AssertionError, ImportError, OSError, ParseError) as error:
         raise UserError(
             f"wanted a data set that TFDS can open, NAME or NAME/CONFIG or NAME:VERSION, in {config.data_dir}. "
-            f"Received: {config.dataset!r} ({_one_line(error)})"
+            f"Received: {config.dataset!r} ({_one_line(error)}). "
+            "Way out: mend the name; or, if its files there are damaged, remove them and prepare the data set again"
         ) from error
 
 
@@ -200,5 +202,5 @@ def _impatient_downloads() -> Iterator[None]:
 def _one_line(error: BaseException) -> str:
     """What went wrong, in at most 300 characters; of a failed request, the reason at its bottom."""
     cause = getattr(error.args[0], "reason", error) if error.args else error
-    text = cause.message if isinstance(cause, tf.errors.OpError) else str(cause)
+    text = plain(cause) if isinstance(cause, tf.errors.OpError) else str(cause)
     return textwrap.shorten(text, 300, placeholder=" ...") or type(cause).__name__

@@ -23,7 +23,7 @@ def points(metrics: Mapping[str, float]) -> list[Metric]:
     return [Metric(name, _storable(value), now, 0) for name, value in metrics.items()]
 
 
-def curve_points(curves: Mapping[str, Sequence[float]]) -> list[Metric]:
+def curve_points(curves: Mapping[str, Iterable[float]]) -> list[Metric]:
     """One value for each epoch, as steps 1, 2, ..."""
     now = _now()
     return [

@@ -13,6 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pipeline.errors import UserError
 from pipeline.tracking.outages import shown
 
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how mlflow says that it knows no such run
 PAGE = 1000  # runs; mlflow itself stops after so many
 
 
@@ -42,12 +43,23 @@ def get(client: MlflowClient, run_id: str) -> Run:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in _ABSENT:
             raise
         raise UserError(
             f"wanted the id of a run in {shown(client.tracking_uri)}. Received: {run_id!r}, which is not there. "
             "Way out: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
+
+
+def is_there(client: MlflowClient, run_id: str, experiment_id: str) -> bool:
+    """Whether the experiment has this run, outside the waste basket."""
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return False
+        raise
+    return info.experiment_id == experiment_id and info.lifecycle_stage == "active"
 
 
 def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted: bool) -> Iterator[RunRecord]:

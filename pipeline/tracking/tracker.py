@@ -52,14 +52,21 @@ class Tracker:
 
     @contextmanager
     def run(
-        self, name: str, kind: Kind, parent: str | None = None, tags: Mapping[str, object] | None = None
+        self,
+        name: str,
+        kind: Kind,
+        parent: str | None = None,
+        tags: Mapping[str, object] | None = None,
+        resume: str = "",
     ) -> Iterator[str]:
         """Opens a run and yields its id. The first one without a parent is `mlflow run`'s own, where that started us.
+
+        `resume` is the id of an earlier run to go on with; where this experiment no longer has it, a new one is made.
 
         Closed as FINISHED; as KILLED by Ctrl-C, SIGTERM and exit(); as FAILED by other exceptions. These propagate, and
         the tag alpharho.error says what they were. Runs below it that are still open then are closed as KILLED.
         """
-        run_id = self._start(name, kind, parent, tags or {})
+        run_id = self._start(name, kind, parent, tags or {}, resume)
         try:
             yield run_id
             self._close_below(run_id)
@@ -83,7 +90,7 @@ class Tracker:
         run_id: str,
         status: Status = "FINISHED",
         metrics: Mapping[str, float] | None = None,
-        curves: Mapping[str, Sequence[float]] | None = None,
+        curves: Mapping[str, Iterable[float]] | None = None,
         tags: Mapping[str, object] | None = None,
     ) -> None:
         """Closes a run; what it is given is written first, in one call."""
@@ -113,7 +120,7 @@ class Tracker:
         write(self.client, run_id, metrics=points(metrics))
 
     @explained()
-    def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
+    def log_curves(self, run_id: str, curves: Mapping[str, Iterable[float]]) -> None:
         """Writes one value for each epoch, as steps 1, 2, ...; infinities become NaN."""
         write(self.client, run_id, metrics=curve_points(curves))
 
@@ -200,12 +207,14 @@ class Tracker:
                     self.end(run_id, metrics=row["metrics"])
 
     @explained()
-    def _start(self, name: str, kind: Kind, parent: str | None, tags: Mapping[str, object]) -> str:
+    def _start(self, name: str, kind: Kind, parent: str | None, tags: Mapping[str, object], resume: str) -> str:
         where = environment_tags() if parent is None or kind in COMPUTING_KINDS else {}
+        if parent is None and self._adoptable:
+            return self._adopt(name, kind, {**where, **tags})
+        if resume and records.is_there(self.client, resume, self.experiment_id):
+            return self._reopen(resume, parent, {**where, **tags})
         if parent is not None:
             return self._create(name, kind, parent, {**where, **tags})
-        if self._adoptable:
-            return self._adopt(name, kind, {**where, **tags})
         return self._create(name, kind, None, {**resolve_tags(), **where, **tags})
 
     def _create(self, name: str, kind: Kind, parent: str | None, tags: Mapping[str, object]) -> str:
@@ -221,6 +230,13 @@ class Tracker:
         unnamed = RANDOM_NAME.fullmatch(records.get(self.client, run_id).info.run_name or "")
         self.client.update_run(run_id, status="RUNNING", name=name if unnamed else None)
         self.set_tags(run_id, {**tags, KIND_TAG: kind})
+        return run_id
+
+    def _reopen(self, run_id: str, parent: str | None, tags: Mapping[str, object]) -> str:
+        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        self._open[run_id] = parent
+        self.client.update_run(run_id, status="RUNNING")
+        self.set_tags(run_id, {**tags, **family, ERROR_TAG: ""})
         return run_id
 
     def _close_below(self, run_id: str) -> None:

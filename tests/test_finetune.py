@@ -1,0 +1,90 @@
+"""Whole networks trained on pictures, by Keras' own loop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import backbones, datasets, finetune
+from pipeline.config import TrainConfig
+from pipeline.finetune import NetworkTrainer
+
+CONFIG = TrainConfig(
+    dataset="digits",
+    weights="none",
+    freeze_conv=False,
+    alpha=0.25,
+    resolution=32,
+    epochs=2,
+    batch_size=64,
+    learning_rate=0.002,
+    train_limit=400,
+    augment="crop",
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return datasets.load(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def trainer(dataset):
+    return NetworkTrainer(CONFIG, dataset)
+
+
+@pytest.fixture(scope="module")
+def fit(trainer):
+    (fitted,) = trainer.fit([CONFIG])
+    return fitted
+
+
+def test_the_curves_are_those_of_a_head(fit):
+    assert set(fit.curves) == {"train_loss", "train_top1", "val_loss", "val_top1", "learning_rate"}
+    assert {len(curve) for curve in fit.curves.values()} == {2}
+    assert fit.curves["train_loss"][1] < fit.curves["train_loss"][0]
+    assert not fit.failure
+
+
+def test_the_model_has_the_convolutions_of_the_best_epoch(trainer, fit, dataset):
+    model = trainer.model(fit.best)
+    convolutions, kernel, bias = backbones.parts(model)
+    for ours, kept in zip([*convolutions.get_weights(), kernel, bias], fit.best.weights, strict=True):
+        np.testing.assert_array_equal(ours, kept)
+    _train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    pictures = np.stack([picture for picture, _label in dataset.train.pictures(val)])
+    right = model.predict(pictures, verbose=0).argmax(axis=1) == dataset.train.labels[val]
+    assert right.mean() == pytest.approx(fit.val_top1)
+
+
+@pytest.mark.slow
+def test_every_fit_begins_from_the_same_start(trainer, fit):
+    (again,) = trainer.fit([CONFIG])
+    np.testing.assert_allclose(again.curves["train_loss"], fit.curves["train_loss"], rtol=1e-3)
+
+
+def test_a_diverging_fit_says_so(trainer):
+    (fitted,) = trainer.fit([dataclasses.replace(CONFIG, learning_rate=1e38)])
+    assert "loss is" in fitted.failure
+
+
+def test_batchnorm_follows_small_data(trainer):
+    momenta = {
+        layer.momentum for layer in trainer.backbone.model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert momenta == {finetune.BATCHNORM_MOMENTUM}
+
+
+@pytest.mark.parametrize("kind", ["flip_crop", "crop", "none"])
+def test_augmentation_moves_pixels_and_invents_none(kind):
+    image = tf.reshape(tf.range(16 * 16 * 3, dtype=tf.float32), (16, 16, 3))
+    seen = [finetune._augment(image, tf.constant([0, number]), kind).numpy() for number in range(20)]
+    assert all(picture.shape == (16, 16, 3) for picture in seen)
+    assert set(np.unique(seen)) <= set(image.numpy().flat)
+    mirrored = any(picture[8, 0, 0] > picture[8, -1, 0] for picture in seen)
+    assert mirrored is (kind == "flip_crop")
+    assert (len({picture.tobytes() for picture in seen}) == 1) is (kind == "none")

@@ -1,0 +1,164 @@
+"""The sweep as its users run it, on digits at 32 px, with a real MLflow store and a real Optuna database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SWEEP = (
+    "--dataset=digits", "--weights=tiny", "--alphas=0.25", "--resolutions=32,48", "--epochs=3", "--wave=2", "--trials=3",
+)  # fmt: skip
+
+
+def start(folder: Path, *flags: str, program: tuple[str, ...] = ("tuning/optimize.py",), **environment: str):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / program[0]), *program[1:], *flags],
+        cwd=folder,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def sweep(folder: Path, *flags: str) -> str:
+    """Runs it to its end; what it printed."""
+    process = start(folder, *SWEEP, *flags)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def runs(folder: Path) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return client.search_runs([client.get_experiment_by_name("alpharho").experiment_id], max_results=500)
+
+
+def of_kind(found: list[mlflow.entities.Run], kind: str) -> list[mlflow.entities.Run]:
+    return [run for run in found if run.data.tags.get("alpharho.kind") == kind]
+
+
+def draws(folder: Path) -> dict[str, list[float]]:
+    """Study -> the learning rate of every trial, in order."""
+    storage = f"sqlite:///{folder}/optuna.db"
+    return {
+        name: [trial.params["learning_rate"] for trial in optuna.load_study(study_name=name, storage=storage).trials]
+        for name in optuna.get_all_study_names(storage)
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, sweep(folder)
+
+
+def test_a_sweep_ends_with_a_row_for_each_cell(finished):
+    _folder, out = finished
+    rows = [line.split() for line in out.splitlines() if line.startswith("mobilenet_")]
+    assert [row[0] for row in rows] == ["mobilenet_0.25_32", "mobilenet_0.25_48"]
+    assert all(float(row[4]) > 30 for row in rows)
+
+
+def test_runs_are_nested_sweep_cell_trial(finished):
+    found = runs(finished[0])
+    (outer,) = of_kind(found, "sweep")
+    cells, trials = of_kind(found, "cell"), of_kind(found, "trial")
+    assert {run.data.tags["mlflow.parentRunId"] for run in cells} == {outer.info.run_id}
+    parents = [run.data.tags["mlflow.parentRunId"] for run in trials]
+    assert sorted(parents.count(run.info.run_id) for run in cells) == [3, 3]
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert {run.data.tags["optuna.state"] for run in trials} == {"COMPLETE"}
+
+
+def test_a_trial_carries_its_draw_its_costs_and_its_curves(finished):
+    folder, _out = finished
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    trial = of_kind(runs(folder), "trial")[0]
+    assert {"learning_rate", "beta_1", "beta_2", "cell", "alpha", "resolution"} <= set(trial.data.params)
+    assert {"params_total", "params_trainable", "mult_adds"} <= set(trial.data.metrics)
+    for name in ("train_loss", "train_top1", "val_loss", "val_top1", "learning_rate"):
+        assert [point.step for point in client.get_metric_history(trial.info.run_id, name)] == [1, 2, 3]
+
+
+def test_the_published_numbers_stand_beside_the_cells(finished):
+    baselines = of_kind(runs(finished[0]), "baseline")
+    by_name = {run.info.run_name: run.data.metrics["test_top1"] for run in baselines}
+    assert by_name["paper mobilenet_0.75_192"] == pytest.approx(0.805)
+    assert by_name["report mobilenet_1.0_224"] == pytest.approx(0.776)
+    assert {run.data.tags["source"] for run in baselines} == {"paper", "report"}
+
+
+def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
+    folder, _out = finished
+    cell = of_kind(runs(folder), "cell")[0]
+    measured = cell.data.metrics
+    assert measured["test_top1_low"] < measured["test_top1"] < measured["test_top1_high"]
+    assert measured["trials_complete"] == 3
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    name = cell.info.run_name
+    model = mlflow.pyfunc.load_model(f"models:/{name}@best")
+    for side in (8, 61):
+        answers = model.predict(np.zeros((2, side, side + 3, 3), np.uint8))
+        assert answers.shape == (2, 10)
+        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    files = {file.path for file in mlflow.MlflowClient().list_artifacts(cell.info.run_id)}
+    assert {"per_class.csv", "confusion.csv", "classes.json"} <= files
+
+
+@pytest.mark.slow
+def test_the_same_command_again_does_nothing_and_more_trials_add_only_new_ones(finished, tmp_path):
+    folder, out = finished
+    before = draws(folder)
+    assert sweep(folder) == out
+    assert draws(folder) == before
+    assert len(of_kind(runs(folder), "sweep")) == 1
+    sweep(folder, "--trials=5")
+    for name, after in draws(folder).items():
+        assert after[:3] == before[name]
+        assert len(set(after)) == 5
+    assert {run.data.metrics["trials_complete"] for run in of_kind(runs(folder), "cell")} == {5}
+    assert len(of_kind(runs(folder), "trial")) == 10
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(finished, tmp_path):
+    sweep(tmp_path, "--resolutions=32")
+
+    def measured(folder: Path) -> dict[str, float]:
+        (cell,) = [run for run in of_kind(runs(folder), "cell") if "0.25_32" in run.info.run_name]
+        return {k: v for k, v in cell.data.metrics.items() if k not in ("seconds", "pictures_per_second")}
+
+    assert measured(tmp_path) == measured(finished[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, number):
+    process = start(tmp_path, *SWEEP, "--epochs=20000", "--resolutions=32")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not ((tmp_path / "mlflow.db").exists() and of_kind(runs(tmp_path), "trial")):
+        time.sleep(0.5)
+    process.send_signal(number)
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted. To go on: python" in err
+    assert "Traceback" not in err
+    found = runs(tmp_path)
+    assert {run.info.status for run in found if run.data.tags["alpharho.kind"] != "baseline"} == {"KILLED"}
+    (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
+    states = {
+        trial.state.name
+        for trial in optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{tmp_path}/optuna.db").trials
+    }
+    assert states == {"FAIL"}

@@ -1,0 +1,84 @@
+"""From pictures to trained heads on frozen convolutions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pipeline import datasets, transfer
+from pipeline.backbones import Backbone, Classifier
+from pipeline.config import TrainConfig
+from pipeline.errors import UserError
+from pipeline.transfer import HeadTrainer
+
+CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32, epochs=3, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return datasets.load(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def trainer(dataset, tmp_path_factory):
+    return HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path_factory.mktemp("work"))), dataset)
+
+
+def test_the_model_on_pictures_is_the_head_on_the_table(trainer, dataset):
+    (fit,) = trainer.fit([CONFIG])
+    pictures = np.stack([picture for picture, _label in dataset.train.pictures(np.arange(20))])
+    answers = trainer.model(fit.best).predict(pictures, verbose=0).argmax(axis=1)
+    logits = trainer.table.features[:20] @ fit.best.kernel + fit.best.bias
+    assert answers.tolist() == logits.argmax(axis=1).tolist()
+    assert fit.val_top1 > 0.5
+
+
+def test_training_never_reads_the_test_split(dataset, tmp_path):
+    def refuse():
+        raise AssertionError("the test split was read")
+
+    guarded = dataclasses.replace(dataset, read_test=refuse)
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), guarded)
+    trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
+
+
+def test_the_refit_replays_the_rates_on_train_and_val(trainer):
+    rates = np.array([0.02, 0.01])
+    one, other = trainer.refit(CONFIG, rates), trainer.refit(CONFIG, rates / 2)
+    assert not np.allclose(one.kernel, other.kernel)
+    np.testing.assert_array_equal(trainer.refit(CONFIG, rates).kernel, one.kernel)
+
+
+@pytest.fixture
+def backbone(trainer):
+    """tiny convolutions with a classifier that ImageNet might have had: 256 features, column c is all c."""
+    return Backbone(
+        CONFIG.cell, "a file", trainer.backbone.model, Classifier(np.tile(np.arange(1000.0), (256, 1)), np.zeros(1000))
+    )
+
+
+HALF_KNOWN = ("n01440764-tench", "n01443537-goldfish", "unicorn", "dragon")
+
+
+@pytest.mark.parametrize(
+    ("head_init", "names", "takes_columns"),
+    [
+        ("auto", HALF_KNOWN, True),
+        ("auto", (*HALF_KNOWN, "griffin"), False),
+        ("imagenet", (*HALF_KNOWN, "griffin"), True),
+        ("random", HALF_KNOWN, False),
+    ],
+)
+def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_columns):
+    head = transfer.start_head(dataclasses.replace(CONFIG, head_init=head_init), backbone, names)
+    assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
+
+
+def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
+    config = dataclasses.replace(CONFIG, head_init="imagenet")
+    with pytest.raises(UserError, match="no class with a WordNet id"):
+        transfer.start_head(config, backbone, ("zero", "one"))
+    with pytest.raises(UserError, match="weights tiny, which have none"):
+        transfer.start_head(config, trainer.backbone, HALF_KNOWN)
