@@ -16,8 +16,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SWEEP = (
-    "--dataset=digits", "--weights=tiny", "--alphas=0.25", "--resolutions=32,48", "--epochs=3", "--wave=2", "--trials=3",
-)  # fmt: skip
+    *("--dataset=digits", "--weights=tiny", "--alphas=0.25", "--resolutions=32,48"),
+    *("--epochs=3", "--wave=2", "--trials=3"),
+)
 
 
 def start(folder: Path, *flags: str, program: tuple[str, ...] = ("tuning/optimize.py",), **environment: str):

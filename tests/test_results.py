@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from rich.console import Console
 
 from pipeline.config import Cell
@@ -41,8 +43,8 @@ def test_what_was_not_published_is_a_dash():
 
 
 def test_the_table_fits_a_terminal_of_80_columns():
-    console = Console(width=80, record=True, quiet=True)
+    console = Console(width=80, file=io.StringIO())
     console.print(results.table("a title", [results.CellResult(CELL, MEASURED)]))
-    text = console.export_text()
+    text = console.file.getvalue()
     assert "86.1 [84.0, 87.9]" in text
     assert "…" not in text

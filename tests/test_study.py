@@ -88,15 +88,22 @@ def test_a_resumed_search_draws_what_an_undisturbed_one_would(url, tmp_path):
 
 
 def test_other_settings_are_refused_with_the_difference(url):
-    open_study(url)
+    draw(open_study(url), 1)
     with pytest.raises(UserError, match=r"epochs 5 \(begun with 2\)"):
         open_study(url, dataclasses.replace(BASE, epochs=5))
     with pytest.raises(UserError, match="pictures"):
         open_study(url, digest="other pictures")
 
 
-def test_where_the_data_lie_is_free(url):
+def test_a_study_without_trials_takes_new_settings(url):
     open_study(url)
+    draw(open_study(url, dataclasses.replace(BASE, epochs=5)), 1)
+    with pytest.raises(UserError, match=r"epochs 2 \(begun with 5\)"):
+        open_study(url)
+
+
+def test_where_the_data_lie_is_free(url):
+    draw(open_study(url), 1)
     assert open_study(url, dataclasses.replace(BASE, data_dir="elsewhere", work_dir="there")).study_name
 
 

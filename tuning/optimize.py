@@ -50,7 +50,9 @@ def sweep(config: SweepConfig, tracker: Tracker) -> list[results.CellResult]:
 
 def main() -> None:
     config = cli.parse(SweepConfig)
-    cells = sweep(config, tracking.connect(config.experiment))
+    tracker = tracking.connect(config.experiment)
+    with studies.explained(config.storage):
+        cells = sweep(config, tracker)
     title = f"{config.dataset}, {config.weights} weights, {'head' if config.freeze_conv else 'whole network'} trained"
     Console().print(results.table(title, cells))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import optuna
 import sqlalchemy.exc
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
@@ -16,7 +19,9 @@ from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.errors import UserError
 
 # What may differ between two calls that go on with the same study.
-_FREE = frozenset({"data_dir", "work_dir", "experiment", "learning_rate", "beta_1", "beta_2", "export_backbone"})
+_FREE = frozenset(
+    {"data_dir", "work_dir", "experiment", "skip_unreadable", "learning_rate", "beta_1", "beta_2", "export_backbone"}
+)
 _SETTINGS = "settings"
 FAILURE = "failure"  # user attribute: why a trial's objective is worthless
 _SQLITE_TIMEOUT = 60  # s; six writers had no "database is locked" with it
@@ -54,6 +59,19 @@ def open_storage(url: str) -> RDBStorage:
         ) from error
 
 
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turns an outage of the database in the middle of a sweep into a UserError."""
+    try:
+        yield
+    except StorageInternalError as error:
+        raise UserError(
+            f"wanted the database {make_url(url)!r} to take what was found. Received: "
+            f"{_first_line(error.__cause__ or error)}. Way out: put that right and start again; "
+            "finished trials are kept"
+        ) from error
+
+
 def open_study(storage: RDBStorage, name: str, base: TrainConfig, data_digest: str) -> optuna.Study:
     """Finds the study, or begins it.
 
@@ -62,13 +80,13 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, data_digest: s
         data_digest: of the training pictures.
 
     Raises:
-        UserError: the study was begun with other settings or other pictures; says which.
+        UserError: its trials had other settings or other pictures; says which.
     """
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
     settings["pictures"] = data_digest
     begun_with = study.user_attrs.get(_SETTINGS)
-    if begun_with is None:
+    if begun_with is None or not study.get_trials(deepcopy=False):
         study.set_user_attr(_SETTINGS, settings)
     elif begun_with != settings:
         differing = sorted(key for key in {*settings, *begun_with} if settings.get(key) != begun_with.get(key))
