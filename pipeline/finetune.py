@@ -44,15 +44,15 @@ class NetworkTrainer:
         self.backbone = backbones.load(config.cell, config.weights)
         self._start = self._network(self.backbone, config).get_weights()
 
-    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = lambda epoch: None) -> list[Fit]:
+    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None) -> list[Fit]:
         """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
-        return [self._fit(config, *self._cut, schedules.of([config]), on_epoch) for config in configs]
+        return [self._fit(config, *self._cut, schedules.of([config]), advance) for config in configs]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Network:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
         config = dataclasses.replace(config, epochs=len(rates))
         rows = np.arange(len(self._dataset.train))
-        return self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epoch: None).best
+        return self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epochs: None).best
 
     def model(self, trained: Network) -> keras.Model:
         """uint8 pictures of any size -> probabilities; the backbone in it has the trained weights."""
@@ -66,7 +66,7 @@ class NetworkTrainer:
         train_rows: np.ndarray,
         val_rows: np.ndarray | None,
         schedule: Schedule,
-        on_epoch: Callable[[int], None],
+        advance: Callable[[int], None],
     ) -> Fit[Network]:
         keras.utils.set_random_seed(config.seed)
         network = self._network(self.backbone, config)
@@ -77,7 +77,7 @@ class NetworkTrainer:
             metrics=["accuracy"],
             jit_compile=bool(tf.config.list_physical_devices("GPU")),
         )
-        recorder = _Recorder(schedule, on_epoch)
+        recorder = _Recorder(schedule, advance)
         network.fit(
             self._batches(config, train_rows, training=True),
             validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
@@ -131,9 +131,9 @@ def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
 class _Recorder(keras.callbacks.Callback):
     """Keeps the curves and the best epoch's weights, and moves the learning rate."""
 
-    def __init__(self, schedule: Schedule, on_epoch: Callable[[int], None]) -> None:
+    def __init__(self, schedule: Schedule, advance: Callable[[int], None]) -> None:
         super().__init__()
-        self._schedule, self._on_epoch = schedule, on_epoch
+        self._schedule, self._advance = schedule, advance
         self._rows: list[dict[str, float]] = []
         self._best: tuple[float, int, list[np.ndarray]] = (-np.inf, 0, [])
 
@@ -149,7 +149,7 @@ class _Recorder(keras.callbacks.Callback):
         if score > self._best[0]:
             self._best = (score, epoch + 1, self.model.get_weights())
         self._schedule.step(np.array([row["val_loss"]]) if "val_loss" in row else None)
-        self._on_epoch(epoch + 1)
+        self._advance(1)
 
     def result(self) -> Fit[Network]:
         curves: Curves = {name: np.array([row[name] for row in self._rows]) for name in self._rows[0]}

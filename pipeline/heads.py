@@ -65,7 +65,7 @@ def fit(
     start: Head,
     configs: Sequence[TrainConfig],
     schedule: Schedule,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    advance: Callable[[int], None] = lambda epochs: None,
 ) -> list[Fit[Head]]:
     """Trains one head for each of `configs`, all from `start`, and keeps each at its best epoch.
 
@@ -74,7 +74,7 @@ def fit(
     Args:
         val: scored after every epoch; without it the head of the last epoch is kept.
         schedule: the learning rates of the K heads, epoch by epoch.
-        on_epoch: called with the epoch's number, 1-based, when it is done.
+        advance: told after every epoch how many were trained, which is K.
     """
     shared = configs[0]
     wave = _Wave(train, val, start, configs)
@@ -90,7 +90,7 @@ def fit(
         for index, head in heads.items():
             best[index], kept[index] = score[index], (epoch, head)
         schedule.step(scores.get("val_loss"))
-        on_epoch(epoch)
+        advance(len(configs))
     by_head = [
         {name: np.array([scores[name][k] for scores in curves]) for name in curves[0]} for k in range(len(configs))
     ]

@@ -49,7 +49,7 @@ def count_classes(config: DataConfig, dataset: Dataset) -> pd.DataFrame:
 
 
 def _require_readable(split: Split) -> None:
-    with progress.bar(f"checking {split.name}", total=len(split), unit="pictures") as advance:
+    with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
         unreadable = datasets.check_readable(split, advance)
     if unreadable:
         named = "; ".join(f"{name} ({reason})" for name, reason in unreadable[:5])

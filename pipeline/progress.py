@@ -19,7 +19,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self.unit}/s" if speed else "")
+        return Text(f"{speed:.1f} {self.unit}/s" if speed else "", no_wrap=True)
 
 
 @contextmanager
@@ -28,7 +28,13 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
 
     Where stderr is no terminal, rich prints the finished bar alone.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        _Rate(unit),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)

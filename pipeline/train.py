@@ -24,7 +24,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     tracker.log_params(run_id, {**as_params(config), **records.cell_params(config)})
     trainer = trainer_for(config, dataset)
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
-        (fit,) = trainer.fit([config], on_epoch=lambda epoch: advance(1))
+        (fit,) = trainer.fit([config], advance)
     tracker.log_curves(run_id, fit.curves)
     if fit.failure:
         raise UserError(

@@ -18,8 +18,8 @@ from pipeline.transfer import HeadTrainer
 class Trainer(Protocol):
     """One cell of one data set, ready to be trained."""
 
-    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = ...) -> list[Fit[Any]]:
-        """One fit for each of `configs`, on `train`, scored on `val`."""
+    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = ...) -> list[Fit[Any]]:
+        """One fit for each of `configs`, on `train`, scored on `val`; tells `advance` how many epochs are done."""
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Any:
         """What comes of train + val, with the learning rates (epochs,) of an earlier fit."""

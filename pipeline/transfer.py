@@ -15,25 +15,29 @@ from pipeline.errors import UserError
 from pipeline.fits import Fit
 from pipeline.heads import Head, Samples
 
+SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
+
 
 class HeadTrainer:
     """One cell of one data set, ready to train heads.
 
     Making it loads the backbone and makes the training pictures' feature table where there is none yet.
+    Raises UserError where the backbone's weights are no trained ones.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
         source = f"{dataset.name}:{dataset.version}"
         self.table = features.load(dataset.train, source, self.backbone, config.work_dir)
+        _require_trained(self.table.features, config.weights)
         self.start = start_head(config, self.backbone, dataset.class_names)
         self._all = Samples(np.asarray(self.table.features), dataset.train.labels)
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._train, self._val = (Samples(self._all.features[rows], self._all.labels[rows]) for rows in (train, val))
 
-    def fit(self, configs: Sequence[TrainConfig], on_epoch: Callable[[int], None] = lambda epoch: None) -> list[Fit]:
+    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None) -> list[Fit]:
         """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
-        return heads.fit(self._train, self._val, self.start, configs, schedules.of(configs), on_epoch)
+        return heads.fit(self._train, self._val, self.start, configs, schedules.of(configs), advance)
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
@@ -63,3 +67,11 @@ def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: t
     if classifier is not None and config.head_init != "random" and enough:
         return heads.imagenet_head(classifier, columns, config.seed)
     return heads.random_head(backbone.model.output_shape[-1], len(columns), config.seed)
+
+
+def _require_trained(features: np.ndarray, weights: str) -> None:
+    if np.ptp(features, axis=0).max() < SMALLEST_SPREAD:
+        raise UserError(
+            f"wanted a trained backbone, for its convolutions are frozen. Received: weights {weights}, by which every "
+            "picture has the same features. Way out: --weights imagenet, or a file of trained weights"
+        )

@@ -122,11 +122,6 @@ def test_features_that_are_no_numbers_are_refused(backbone, tmp_path):
         load(pictures(), broken, tmp_path)
 
 
-def test_an_untrained_backbone_is_refused(tmp_path):
-    with pytest.raises(UserError, match="the same for every picture"):
-        load(pictures(), backbones.load(CELL, "none"), tmp_path)
-
-
 def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
     import tensorflow as tf
 

@@ -139,8 +139,8 @@ def test_the_best_epoch_is_kept(samples):
 
 def test_every_epoch_is_told(samples):
     told: list[int] = []
-    fit(samples, wave(), on_epoch=told.append)
-    assert told == [1, 2, 3]
+    fit(samples, wave(), advance=told.append)
+    assert told == [len(ADAMS)] * CONFIG.epochs
 
 
 def test_a_data_set_smaller_than_a_batch_is_one_batch(samples):

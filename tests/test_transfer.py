@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline import datasets, transfer
+from pipeline import backbones, datasets, transfer
 from pipeline.backbones import Backbone, Classifier
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
@@ -82,3 +82,10 @@ def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
         transfer.start_head(config, backbone, ("zero", "one"))
     with pytest.raises(UserError, match="weights tiny, which have none"):
         transfer.start_head(config, trainer.backbone, HALF_KNOWN)
+
+
+def test_an_untrained_backbone_is_refused(dataset, tmp_path):
+    backbones.load(CONFIG.cell, "none").model.save_weights(tmp_path / "drawn.weights.h5")
+    config = dataclasses.replace(CONFIG, weights=str(tmp_path / "drawn.weights.h5"), work_dir=str(tmp_path))
+    with pytest.raises(UserError, match="every picture has the same features"):
+        HeadTrainer(config, dataset)

@@ -65,16 +65,17 @@ class _CellSearch:
         title = f"trials {self.base.cell.name}"
         with progress.bar(title, total=todo * self.base.epochs, unit="epochs") as advance:
             while size := min(studies.left(self.study, total), wave):
-                self._run_wave(size, advance)
+                failures = self._run_wave(size, advance)
+                advance(-failures * self.base.epochs)  # these are drawn again
 
-    def _run_wave(self, size: int, advance: Callable[[int], None]) -> None:
-        """Draws and trains `size` trials together, and records each in MLflow and in the study."""
+    def _run_wave(self, size: int, advance: Callable[[int], None]) -> int:
+        """Draws and trains `size` trials together, records each in MLflow and in the study; how many of them failed."""
         trials = studies.ask(self.study, size, self.base.seed)
         told = 0
         try:
             configs = [search_space.suggest(trial, self.base) for trial in trials]
             runs = [self._start(trial, config) for trial, config in zip(trials, configs, strict=True)]
-            fits = self.trainer.fit(configs, on_epoch=lambda epoch: advance(size))
+            fits = self.trainer.fit(configs, advance)
             for trial, run_id, fit in zip(trials, runs, fits, strict=True):
                 self._finish(trial, run_id, fit)
                 told += 1
@@ -82,6 +83,7 @@ class _CellSearch:
             for trial in trials[told:]:
                 self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             raise
+        return sum(bool(fit.failure) for fit in fits)
 
     def _start(self, trial: Trial, config: TrainConfig) -> str:
         return self.tracker.start_trial(f"trial {trial.number}", self.run_id, records.cell_params(config))
@@ -106,7 +108,10 @@ class _CellSearch:
         rates = np.array(winner.user_attrs[_RATES])
         model = self.trainer.model(self.trainer.refit(config, rates))
         # What a longer search may change is a metric, for MLflow's params are for ever.
-        self.tracker.log_params(self.run_id, {**as_params(self.base), "cell": self.base.cell.name})
+        fixed = {
+            name: value for name, value in as_params(self.base).items() if name not in search_space.HYPERPARAMETERS
+        }
+        self.tracker.log_params(self.run_id, {**fixed, "cell": self.base.cell.name})
         found = {
             **{name: getattr(config, name) for name in search_space.HYPERPARAMETERS},
             **{f"trials_{state}": number for state, number in counts.items()},
