@@ -23,7 +23,7 @@ MOBILENET_WIDTH = 1024  # channels of the last layer at alpha = 1 (Howard et al.
 
 # The search space (tuning/search_space.py). 1 - beta is searched on a log scale, since 0.9 -> 0.99 is as large a step
 # of Adam's memory as 0.99 -> 0.999. The learning rates reach from fine corrections of ImageNet's own classifier
-# (best near 3e-5 on Stanford Dogs) to a freshly drawn head (best near 1e-2).
+# (best near 3e-5 on Stanford Dogs) to a freshly drawn head (best near 2e-3).
 LEARNING_RATE_RANGE = (1e-5, 1e-1)
 ONE_MINUS_BETA_1_RANGE = (1e-2, 0.5)
 ONE_MINUS_BETA_2_RANGE = (1e-4, 0.1)

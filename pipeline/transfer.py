@@ -14,6 +14,7 @@ from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.fits import Fit
 from pipeline.heads import Head, Samples
+from pipeline.scaling import Scaling
 
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
 
@@ -27,22 +28,26 @@ class HeadTrainer:
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
-        source = f"{dataset.name}:{dataset.version}"
-        self.table = features.load(dataset.train, source, self.backbone, config.work_dir)
+        self.table = features.load(dataset.train, dataset.source, self.backbone, config.work_dir)
         _require_trained(self.table.features, config.weights)
-        self.start = start_head(config, self.backbone, dataset.class_names)
-        self._all = Samples(np.asarray(self.table.features), dataset.train.labels)
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        self._scaling = Scaling.of(self.table.features[train])
+        self._start = self._scaling.onto_scaled(start_head(config, self.backbone, dataset.class_names))
+        self._all = Samples(self._scaling.apply(self.table.features), dataset.train.labels)
         self._train, self._val = (Samples(self._all.features[rows], self._all.labels[rows]) for rows in (train, val))
 
-    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None) -> list[Fit]:
+    def fit(
+        self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None
+    ) -> list[Fit[Head]]:
         """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
-        return heads.fit(self._train, self._val, self.start, configs, schedules.of(configs), advance)
+        fits = heads.fit(self._train, self._val, self._start, configs, schedules.of(configs), advance)
+        return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
         config = dataclasses.replace(config, epochs=len(rates))
-        return heads.fit(self._all, None, self.start, [config], schedules.Fixed(rates[:, None]))[0].best
+        (fit,) = heads.fit(self._all, None, self._start, [config], schedules.Fixed(rates[:, None]))
+        return self._scaling.onto_plain(fit.best)
 
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""

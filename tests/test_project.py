@@ -37,6 +37,7 @@ FLOW = (
     "pipeline.schedules",
     "pipeline.fits",
     "pipeline.heads",
+    "pipeline.scaling",
     "pipeline.transfer",
     "pipeline.finetune",
     "pipeline.trainers",

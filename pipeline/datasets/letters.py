@@ -10,14 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import DataConfig
 from pipeline.datasets.pictures import Dataset, Split, from_arrays
 from pipeline.errors import UserError
 
 CLASS_NAMES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-SIDE = 32
+SIDE = 32  # px
+SMALLEST_SIDE = 8  # px; letters are seen at 8 to 32 px and shown at 32, as small pictures that were enlarged are
 TRAIN_SIZE = 40_000
 TEST_SIZE = 4_000
 
@@ -70,7 +71,7 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
 
 
 def _draw(name: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> np.ndarray:
-    """One letter, uint8 (32, 32): random case, size, place, slant, stroke, blur, contrast, and light or dark ground."""
+    """One letter, uint8 (32, 32): random case, size, place, slant, stroke, sharpness, contrast and ground."""
     letter = name.lower() if name.lower() in _MERGED and rng.random() < 0.5 else name
     left, top, right, bottom = font.getbbox(letter, stroke_width=2)
     glyph = Image.new("L", (int(right - left), int(bottom - top)))
@@ -87,8 +88,9 @@ def _draw(name: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> 
     canvas = canvas.transform(
         canvas.size, Image.Transform.AFFINE, (1, shear, -shear * centre, 0, 1, 0), resample=Image.Resampling.BILINEAR
     )
-    canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 6)))
-    small = np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+    coarse = int(rng.integers(SMALLEST_SIDE, SIDE + 1))
+    seen = canvas.resize((coarse, coarse), Image.Resampling.BOX).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    small = np.asarray(seen, dtype=np.float32)
     small *= rng.uniform(0.6, 1.0) * 255 / max(float(small.max()), 1.0)
     small += rng.normal(0, rng.uniform(0, 12), small.shape)
     drawn = np.clip(small, 0, 255)
