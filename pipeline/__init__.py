@@ -31,3 +31,4 @@ if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         import tensorflow
 
         tensorflow.config.list_physical_devices("GPU")
+    tensorflow.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import IMAGENET_ALPHAS, Cell, check_weights
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 PREPROCESSING = "resize-bilinear,mobilenet-1"  # a part of every feature table's key: change it with `preprocess`
 IMAGENET_CLASSES = 1000
@@ -71,8 +71,7 @@ def load(cell: Cell, weights: str) -> Backbone:
         return Backbone(cell, weights, _without_head(cell), None)
     if weights == "imagenet":
         return _split(cell, weights, _imagenet(cell))
-    path = _HERE / "weights" / f"mobilenet_{cell.alpha}.weights.h5" if weights == "tiny" else Path(weights)
-    return _from_file(cell, weights, path)
+    return _from_file(cell, weights, _file(cell, weights))
 
 
 def preprocess(image: tf.Tensor, resolution: int) -> tf.Tensor:
@@ -121,7 +120,17 @@ def export(backbone: keras.Model, path: Path) -> None:
     )
     half.set_weights(backbone.get_weights())
     path.parent.mkdir(parents=True, exist_ok=True)
-    half.save_weights(path)
+    beside = path.with_name(f"part-{path.name}")  # Keras wants the ending
+    half.save_weights(beside)
+    beside.replace(path)
+
+
+def weights_identity(cell: Cell, weights: str) -> str:
+    """What tells two backbones apart before they are loaded: imagenet, none, or a digest of the file's contents."""
+    if weights in ("imagenet", "none"):
+        return weights
+    with _file(cell, weights).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(model: keras.Model) -> str:
@@ -131,6 +140,10 @@ def digest(model: keras.Model) -> str:
         whole.update(str(weight.shape).encode())
         whole.update(np.ascontiguousarray(weight).data)
     return whole.hexdigest()
+
+
+def _file(cell: Cell, weights: str) -> Path:
+    return _HERE / "weights" / f"mobilenet_{cell.alpha}.weights.h5" if weights == "tiny" else Path(weights)
 
 
 def _without_head(cell: Cell) -> keras.Model:
@@ -162,7 +175,7 @@ def _imagenet(cell: Cell) -> keras.Model:
     except Exception as error:
         folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
         raise UserError(
-            f"wanted Keras' ImageNet weights {file}. Received: {_first_line(error)}. Way out: connect to the network, "
+            f"wanted Keras' ImageNet weights {file}. Received: {first_line(error)}. Way out: connect to the network, "
             f"or put that file (from keras-applications) into {folder}, removing a damaged one"
         ) from error
 
@@ -176,7 +189,7 @@ def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
             with warnings.catch_warnings(action="ignore"):  # about every layer of a file that does not fit
                 model.load_weights(path)
         except (ValueError, OSError, KeyError) as error:
-            reasons.append(_first_line(error))
+            reasons.append(first_line(error))
             continue
         return _split(cell, weights, model) if build is _with_imagenet_head else Backbone(cell, weights, model, None)
     raise UserError(
@@ -191,7 +204,3 @@ def _split(cell: Cell, weights: str, model: keras.Model) -> Backbone:
     kernel, bias = model.get_layer("conv_preds").get_weights()  # a 1 x 1 convolution: (1, 1, d, 1000), (1000,)
     backbone = keras.Model(model.input, pooled, name=cell.name)
     return Backbone(cell, weights, backbone, Classifier(kernel[0, 0], bias))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import io
 import re
 import signal
 import sys
+import threading
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import tyro
@@ -20,15 +23,32 @@ Config = TypeVar("Config")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+# What a person can mend: a full disk, a missing permission, a file where a folder is wanted.
+STORAGE_ERRORS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    }
+)
+
 
 def parse(config_class: type[Config], args: Sequence[str] | None = None) -> Config:
-    """Reads the flags of `config_class`; raises UserError where the object refuses its values.
+    """Reads the flags of `config_class`.
 
+    Raises UserError where a flag is unknown, its value is of another kind, or the object refuses it.
     Booleans may stand alone or be followed by true / false, and lists may be separated by commas or blanks, because
     `mlflow run` hands over one quoted string for each parameter.
     """
     given = _spell_as_tyro(list(sys.argv[1:] if args is None else args), config_class)
-    return tyro.cli(config_class, args=given, config=(tyro.conf.FlagConversionOff,), use_underscores=True)
+    said = io.StringIO()
+    try:
+        # tyro frames what it says in a box of several lines; its help may stay as it is.
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config_class, args=given, config=(tyro.conf.FlagConversionOff,), use_underscores=True)
+    except SystemExit as stopped:
+        if not stopped.code:
+            raise
+        raise UserError(f"{_unboxed(said.getvalue())}. Way out: --help lists every flag") from None
 
 
 def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
@@ -40,11 +60,11 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in STORAGE_ERRORS:
             raise
         print(
-            f"error: wanted room on the disk for {error.filename or 'results'}. Received: {error.strerror}. "
-            "Way out: free some, or point --work_dir elsewhere",
+            f"error: wanted to write {error.filename or 'results'}. Received: {error.strerror}. "
+            "Way out: free room or permit it, or point --work_dir elsewhere",
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)
@@ -52,6 +72,27 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
         print(f"interrupted. {resume_hint}".rstrip(), file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C under `mlflow run` arrives twice, as SIGINT and SIGTERM: the second must not stop the tidying up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unboxed(text: str) -> str:
+    """The first paragraph inside tyro's frame, as one line."""
+    lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    paragraph = lines[: next((number for number, line in enumerate(lines) if line.startswith("─")), len(lines))]
+    return " ".join(" ".join(paragraph).split()).rstrip(".")
 
 
 def _spell_as_tyro(args: list[str], config_class: type) -> list[str]:

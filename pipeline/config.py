@@ -150,9 +150,9 @@ class FitConfig(DataConfig):
             "choose --weights imagenet, or --freeze_conv false to train from scratch",
         )
         _require(
-            self.weights != "none" or self.head_init != "imagenet",
+            self.weights not in ("none", "tiny") or self.head_init != "imagenet",
             "ImageNet weights for head_init imagenet",
-            "weights none",
+            f"weights {self.weights}",
             "choose --head_init random",
         )
         for cell in self.cells:
@@ -230,9 +230,13 @@ class EvaluateConfig:
     """Which trained run is tested."""
 
     run_id: str = ""
-    """the MLflow run that holds the model; its own data set settings are used"""
+    """the MLflow run that holds the model; it is tested on the data that it was trained for"""
+    dataset: str = ""
+    """folder:PATH, if a folder of pictures is not where the run found it"""
     data_dir: str = ""
-    """where the data lies now, if it is not where the run found it"""
+    """where TFDS keeps the data set, if that is not where the run found it"""
+    work_dir: str = ""
+    """where feature tables are kept, if not where the run kept them"""
     experiment: str = DataConfig.experiment
 
     def __post_init__(self) -> None:
@@ -256,7 +260,12 @@ def check_weights(cell: Cell, weights: str) -> None:
             "add --alphas 0.25,0.5 (sweep) or --alpha 0.25 (train)",
         )
     elif weights != "none":
-        _require(Path(weights).is_file(), "weights imagenet, tiny, none or a file that exists", weights)
+        _require(
+            Path(weights).is_file(),
+            "weights imagenet, tiny, none or a file that exists",
+            weights,
+            "mind the folder that you are in, or give the whole path",
+        )
 
 
 def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:

@@ -6,3 +6,8 @@ class UserError(Exception):
 
     Entry points print it without a traceback and exit with code 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line of 300 characters."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -49,10 +49,17 @@ def main() -> None:
     with tracker.run(
         f"evaluate {config.run_id}", kind="evaluate", tags={"alpharho.evaluates": config.run_id}
     ) as run_id:
-        trained = records.trained_config(config.run_id, tracker.tags(config.run_id))
-        if config.data_dir:
-            trained = dataclasses.replace(trained, data_dir=config.data_dir)
-        scores = evaluate(tracker.load_model(config.run_id), trained, datasets.load(trained), tracker, config.run_id)
+        tags = tracker.tags(config.run_id)
+        trained = records.trained_config(config.run_id, tags)
+        trained = dataclasses.replace(
+            trained,
+            dataset=config.dataset or trained.dataset,
+            data_dir=config.data_dir or trained.data_dir,
+            work_dir=config.work_dir or trained.work_dir,
+        )
+        dataset = datasets.load(trained)
+        records.require_same_pictures(dataset, tags)
+        scores = evaluate(tracker.load_model(config.run_id), trained, dataset, tracker, config.run_id)
         tracker.log_metrics(run_id, scores.as_metrics())
         print(summary(trained, scores))
 

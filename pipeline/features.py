@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +34,7 @@ class FeatureTable:
 
     Attributes:
         features: float32 (n, d), memory-mapped, read-only, in the order of the split.
-        pictures_per_second: measured when the table was made, decoding included.
+        pictures_per_second: from encoded picture to features, measured when this table was made.
     """
 
     features: np.ndarray
@@ -66,7 +66,7 @@ def load(split: Split, source: str, backbone: Backbone, work_dir: str) -> Featur
             try:
                 return _read(folder, len(split))
             except (OSError, ValueError, KeyError) as error:
-                print(f"feature table {folder.name} is damaged ({error}); making it again", flush=True)
+                progress.note(f"feature table {folder.name} is damaged ({error}); making it again")
         _write(folder, split, backbone, shaped_by)
         return _read(folder, len(split))
 
@@ -83,15 +83,13 @@ def _read(folder: Path, rows: int) -> FeatureTable:
 
 
 def _write(folder: Path, split: Split, backbone: Backbone, shaped_by: dict[str, str]) -> None:
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    beside = folder.with_name(f"{folder.name}.part")  # under the lock, so there is one writer
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        begun = time.perf_counter()
         # Written through a file, not a memory map: on a full disk the map would end the process with SIGBUS.
         with (beside / "features.npy").open("wb") as file:
-            _write_rows(file, split, backbone)
-        rate = len(split) / (time.perf_counter() - begun)
+            rate = _write_rows(file, split, backbone)
         about = {**shaped_by, "sha256": _hash(beside / "features.npy"), "pictures_per_second": rate}
         (beside / "table.json").write_text(json.dumps(about, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -100,9 +98,11 @@ def _write(folder: Path, split: Split, backbone: Backbone, shaped_by: dict[str, 
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write_rows(file, split: Split, backbone: Backbone) -> None:  # type: ignore[no-untyped-def]
+def _write_rows(file: IO[bytes], split: Split, backbone: Backbone) -> float:
+    """Writes the whole array; returns pictures per second after the first batch, which waits for the start."""
     shape = (len(split), backbone.model.output_shape[-1])
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    begun, ends = time.perf_counter(), []
     title = f"features {split.name} {backbone.cell.name}"
     with progress.bar(title, total=len(split), unit="img") as advance:
         for batch in _extract(split, backbone):
@@ -110,6 +110,9 @@ def _write_rows(file, split: Split, backbone: Backbone) -> None:  # type: ignore
                 raise UserError(f"wanted finite features from {backbone.weights} weights. Received: NaN or infinity")
             file.write(batch.astype("<f4").tobytes())
             advance(len(batch))
+            ends.append(time.perf_counter())
+    steady = len(ends) > 1
+    return (len(split) - BATCH) / (ends[-1] - ends[0]) if steady else len(split) / (ends[-1] - begun)
 
 
 def _extract(split: Split, backbone: Backbone) -> Iterator[np.ndarray]:

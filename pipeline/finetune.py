@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -22,6 +23,7 @@ from pipeline.transfer import start_head
 # hold their initial values then.
 BATCHNORM_MOMENTUM = 0.9
 CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
+SCORED_AT_ONCE = 32  # pictures of a validation batch
 CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
 
 
@@ -38,10 +40,9 @@ class NetworkTrainer:
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self._dataset = dataset
         self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
-        if tf.config.list_physical_devices("GPU"):
-            keras.config.set_dtype_policy("mixed_float16")
         keras.utils.set_random_seed(config.seed)
-        self.backbone = backbones.load(config.cell, config.weights)
+        with _mixed_precision_on_a_gpu():
+            self.backbone = backbones.load(config.cell, config.weights)
         self._start = self._network(self.backbone, config).get_weights()
 
     def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None) -> list[Fit]:
@@ -49,16 +50,22 @@ class NetworkTrainer:
         return [self._fit(config, *self._cut, schedules.of([config]), advance) for config in configs]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Network:
-        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
+
+        Raises UserError where the loss stops being a number.
+        """
         config = dataclasses.replace(config, epochs=len(rates))
         rows = np.arange(len(self._dataset.train))
-        return self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epochs: None).best
+        fit = self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epochs: None)
+        fit.require_finite()
+        return fit.best
 
     def model(self, trained: Network) -> keras.Model:
-        """uint8 pictures of any size -> probabilities; the backbone in it has the trained weights."""
+        """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
         *convolutions, kernel, bias = trained.weights
-        self.backbone.model.set_weights(convolutions)
-        return backbones.with_head(self.backbone.model, kernel, bias)
+        backbone = backbones.load(self.backbone.cell, "none").model
+        backbone.set_weights(convolutions)
+        return backbones.with_head(backbone, kernel, bias)
 
     def _fit(
         self,
@@ -102,20 +109,34 @@ class NetworkTrainer:
 
     def _batches(self, config: TrainConfig, rows: np.ndarray, training: bool) -> tf.data.Dataset:
         resolution = config.resolution
-        pictures = self._dataset.train.pictures(rows).map(
+        cached = len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES
+        pictures = self._dataset.train.pictures(rows, config.seed if training and not cached else None).map(
             lambda image, label: (preprocess(image, resolution), label), num_parallel_calls=tf.data.AUTOTUNE
         )
-        if len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES:
+        if cached:
             pictures = pictures.cache()
         if not training:
-            return pictures.batch(256).prefetch(tf.data.AUTOTUNE)
+            return pictures.batch(SCORED_AT_ONCE).prefetch(tf.data.AUTOTUNE)
+        if cached:
+            pictures = pictures.shuffle(len(rows), seed=config.seed)
         seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
-        shuffled = pictures.shuffle(min(len(rows), 20_000), seed=config.seed)
-        augmented = tf.data.Dataset.zip(shuffled, seeds).map(
+        augmented = tf.data.Dataset.zip(pictures, seeds).map(
             lambda picture, seed: (_augment(picture[0], seed, config.augment), picture[1]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+@contextmanager
+def _mixed_precision_on_a_gpu() -> Iterator[None]:
+    """Layers made inside compute in float16 on a GPU; the policy is global, so it is put back."""
+    before = keras.config.dtype_policy()
+    if tf.config.list_physical_devices("GPU"):
+        keras.config.set_dtype_policy("mixed_float16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:

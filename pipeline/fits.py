@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from pipeline.errors import UserError
+
 Trained = TypeVar("Trained")
 
 Curves = dict[str, np.ndarray]
@@ -33,6 +35,14 @@ class Fit(Generic[Trained]):
     def val_top1(self) -> float:
         """At the best epoch, as a fraction."""
         return float(self.curves["val_top1"][self.best_epoch - 1])
+
+    def require_finite(self) -> None:
+        """Raises UserError where the fit is worthless."""
+        if self.failure:
+            raise UserError(
+                f"wanted a loss that is a number. Received: {self.failure}, at a learning rate of "
+                f"{self.curves['learning_rate'][0]:g}. Way out: a lower --learning_rate"
+            )
 
     @property
     def rates(self) -> np.ndarray:

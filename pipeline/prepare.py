@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cli, datasets, progress, tracking
+from pipeline import cli, datasets, progress, records, tracking
 from pipeline.config import DataConfig, as_params
 from pipeline.datasets import Dataset, Split
 from pipeline.errors import UserError
@@ -27,12 +27,13 @@ def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
         for split in (dataset.train, dataset.test):
             _require_readable(split)
     counts = count_classes(config, dataset)
-    _print(dataset, counts)
+    shared = count_shared(dataset)
+    _print(dataset, counts, shared)
     tracker.log_params(run_id, as_params(config))
     tracker.log_table(run_id, counts, "classes.csv")
     totals = {f"pictures_{split}": float(counts[split].sum()) for split in ("train", "val", "test")}
-    tracker.log_metrics(run_id, {**totals, "pictures_skipped": float(len(dataset.skipped))})
-    tracker.log_dataset(run_id, dataset.name, dataset.source, dataset.digest, "training", totals)
+    tracker.log_metrics(run_id, {**totals, "pictures_skipped": len(dataset.skipped), "pictures_shared": shared})
+    records.log_dataset(tracker, run_id, config, dataset)
     return dataset
 
 
@@ -48,6 +49,12 @@ def count_classes(config: DataConfig, dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame({"class": dataset.class_names, **counts})
 
 
+def count_shared(dataset: Dataset) -> int:
+    """How many test pictures are training pictures to the last bit."""
+    trained_on = {row.tobytes() for row in dataset.train.hashes}
+    return sum(row.tobytes() in trained_on for row in dataset.test.hashes)
+
+
 def _require_readable(split: Split) -> None:
     with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
         unreadable = datasets.check_readable(split, advance)
@@ -60,7 +67,7 @@ def _require_readable(split: Split) -> None:
         )
 
 
-def _print(dataset: Dataset, counts: pd.DataFrame) -> None:
+def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
     table = Table(title=dataset.source)
     for column in counts.columns:
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -70,6 +77,8 @@ def _print(dataset: Dataset, counts: pd.DataFrame) -> None:
     table.add_row("all", *(str(counts[name].sum()) for name in counts.columns[1:]))
     Console().print(table)
     print(f"{dataset.num_classes} classes, {len(dataset.skipped)} pictures left out")
+    if shared:
+        print(f"caution: {shared} test pictures are training pictures, too")
     for reason in dataset.skipped:
         print(f"  left out: {reason}")
 

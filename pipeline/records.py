@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 from pipeline import cli, costs
 from pipeline.backbones import IMAGENET_CLASSES
-from pipeline.config import TrainConfig, as_params
+from pipeline.config import DataConfig, TrainConfig, as_params
+from pipeline.datasets import Dataset
 from pipeline.errors import UserError
+from pipeline.tracking import Tracker
 
 CONFIG_TAG = "alpharho.config"
+PICTURES_TAG = "alpharho.pictures"
 
 
 def cell_params(config: TrainConfig) -> dict[str, object]:
@@ -34,9 +39,24 @@ def cell_costs(config: TrainConfig, num_classes: int) -> dict[str, float]:
     }
 
 
-def config_tag(config: TrainConfig) -> dict[str, str]:
-    """The whole configuration as one tag, from which `trained_config` makes it again."""
-    return {CONFIG_TAG: json.dumps(as_params(config))}
+def trained_tags(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
+    """What `trained_config` and `require_same_pictures` read: the configuration, and which pictures were trained on."""
+    return {CONFIG_TAG: json.dumps(as_params(config)), PICTURES_TAG: _pictures(dataset)}
+
+
+def log_dataset(tracker: Tracker, run_id: str, config: DataConfig, dataset: Dataset) -> None:
+    """Names the training pictures as the run's input; the test pictures are not read for it."""
+    counts = {"pictures_train_and_val": len(dataset.train), "classes": dataset.num_classes}
+    tracker.log_dataset(run_id, dataset.name, _address(config), dataset.train.digest, "training", counts)
+
+
+def require_same_pictures(dataset: Dataset, tags: dict[str, str]) -> None:
+    """Raises UserError where the training pictures changed since: a picture trained on may be in the test split now."""
+    if tags.get(PICTURES_TAG) != _pictures(dataset):
+        raise UserError(
+            f"wanted the training pictures that the model was trained on. Received: other pictures in {dataset.name}, "
+            "so the test split may hold some of those. Way out: bring the data back as they were, or train again"
+        )
 
 
 def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
@@ -46,4 +66,25 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
             f"wanted a finished train, main or cell run. Received: run {run_id}, which trained nothing. "
             "Way out: choose one that holds a model in `mlflow ui`"
         )
-    return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in json.loads(tags[CONFIG_TAG]).items()])
+    params = json.loads(tags[CONFIG_TAG])
+    if params["weights"] not in ("imagenet", "tiny", "none") and not Path(params["weights"]).is_file():
+        # The model is whole without the file that it began with; only its untrained score is lost.
+        params |= {"weights": "none", "freeze_conv": "false", "head_init": "auto"}
+    return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in params.items()])
+
+
+def _pictures(dataset: Dataset) -> str:
+    """A digest of the class names and the training pictures."""
+    names = "\0".join(dataset.class_names)
+    return hashlib.sha256(f"{names}\0{dataset.train.digest}".encode()).hexdigest()
+
+
+def _address(config: DataConfig) -> str:
+    """Where a person finds the data set: a folder, or a page that describes it."""
+    if config.dataset.startswith("folder:"):
+        return str(Path(config.dataset.removeprefix("folder:")).absolute())
+    own = {
+        "digits": "https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_digits.html",
+        "letters": "https://matplotlib.org/stable/users/explain/text/fonts.html",
+    }
+    return own.get(config.dataset, f"https://www.tensorflow.org/datasets/catalog/{config.dataset}")

@@ -14,7 +14,6 @@ import keras
 from pipeline import backbones, cli, datasets, progress, records, tracking
 from pipeline.config import TrainConfig, as_params
 from pipeline.datasets import Dataset
-from pipeline.errors import UserError
 from pipeline.tracking import Tracker
 from pipeline.trainers import trainer_for
 
@@ -26,14 +25,10 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
         (fit,) = trainer.fit([config], advance)
     tracker.log_curves(run_id, fit.curves)
-    if fit.failure:
-        raise UserError(
-            f"wanted a loss that is a number. Received: {fit.failure}. Way out: a lower --learning_rate "
-            f"(this was {config.learning_rate})"
-        )
+    fit.require_finite()
     model = trainer.model(fit.best)
     tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), "best_val_top1": fit.val_top1})
-    tracker.set_tags(run_id, records.config_tag(config))
+    tracker.set_tags(run_id, records.trained_tags(config, dataset))
     tracker.log_model(run_id, model, dataset.class_names)
     if config.export_backbone:
         backbones.export(backbones.parts(model)[0], Path(config.export_backbone))
@@ -45,7 +40,9 @@ def main() -> None:
     config = cli.parse(TrainConfig)
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"train {config.dataset} {config.cell.name}", kind="train") as run_id:
-        train(config, datasets.load(config), tracker, run_id)
+        dataset = datasets.load(config)
+        records.log_dataset(tracker, run_id, config, dataset)
+        train(config, dataset, tracker, run_id)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,14 @@ class HeadTrainer:
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
+        start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
         self.table = features.load(dataset.train, dataset.source, self.backbone, config.work_dir)
         _require_trained(self.table.features, config.weights)
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._scaling = Scaling.of(self.table.features[train])
-        self._start = self._scaling.onto_scaled(start_head(config, self.backbone, dataset.class_names))
-        self._all = Samples(self._scaling.apply(self.table.features), dataset.train.labels)
-        self._train, self._val = (Samples(self._all.features[rows], self._all.labels[rows]) for rows in (train, val))
+        self._start = self._scaling.onto_scaled(start)
+        self._labels = dataset.train.labels
+        self._train, self._val = self._samples(train), self._samples(val)
 
     def fit(
         self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None
@@ -44,10 +45,18 @@ class HeadTrainer:
         return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:
-        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit."""
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
+
+        Raises UserError where the loss stops being a number.
+        """
         config = dataclasses.replace(config, epochs=len(rates))
-        (fit,) = heads.fit(self._all, None, self._start, [config], schedules.Fixed(rates[:, None]))
+        whole = self._samples(np.arange(len(self._labels)))
+        (fit,) = heads.fit(whole, None, self._start, [config], schedules.Fixed(rates[:, None]))
+        fit.require_finite()
         return self._scaling.onto_plain(fit.best)
+
+    def _samples(self, rows: np.ndarray) -> Samples:
+        return Samples(self._scaling.apply(self.table.features[rows]), self._labels[rows])
 
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""

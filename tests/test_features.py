@@ -99,9 +99,9 @@ def test_a_damaged_table_is_noticed_and_made_again(backbone, tmp_path, damage, c
     else:
         (table / "table.json").write_text("{")
     np.testing.assert_array_equal(load(pictures(), backbone, tmp_path).features, whole)
-    assert "is damaged" in capsys.readouterr().out
+    assert "is damaged" in capsys.readouterr().err
     load(pictures(), backbone, tmp_path)
-    assert "is damaged" not in capsys.readouterr().out
+    assert "is damaged" not in capsys.readouterr().err
 
 
 def test_what_is_half_written_is_swept_away(backbone, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ import pipeline.tracking.tracker
 from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.tracking import connect, environment_tags
-from pipeline.tracking.records import PAGE
+from pipeline.tracking.runs import PAGE
 from pipeline.tracking.store import _create_sqlite
 
 BASELINES = [
@@ -454,7 +454,7 @@ def test_a_dataset_shows_its_name_source_and_counts(tracker):
 
 
 def test_search_does_not_stop_at_a_page(tracker, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.records.PAGE", 3)
+    monkeypatch.setattr("pipeline.tracking.runs.PAGE", 3)
     for i in range(7):
         tracker.client.create_run(tracker.experiment_id, run_name=str(i))
     assert PAGE == 1000

@@ -16,14 +16,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 
 from pipeline.config import SweepConfig, TrainConfig, as_params
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 # What may differ between two calls that go on with the same study.
 _FREE = frozenset(
     {"data_dir", "work_dir", "experiment", "skip_unreadable", "learning_rate", "beta_1", "beta_2", "export_backbone"}
 )
 _SETTINGS = "settings"
-FAILURE = "failure"  # user attribute: why a trial's objective is worthless
+FAILURE = "failure"  # user attribute of a trial: why its objective is worthless
+VAL_LOSS = "val_loss"  # user attribute of a trial: at its best epoch
 _SQLITE_TIMEOUT = 60  # s; six writers had no "database is locked" with it
 
 
@@ -54,7 +55,7 @@ def open_storage(url: str) -> RDBStorage:
         ) from error
     except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ImportError, OSError) as error:
         raise UserError(
-            f"wanted an Optuna {optuna.__version__} database at {make_url(url)!r}. Received: {_first_line(error)}. "
+            f"wanted an Optuna {optuna.__version__} database at {make_url(url)!r}. Received: {first_line(error)}. "
             "Way out: start its server, run `optuna storage upgrade --storage URL`, or name another with --storage"
         ) from error
 
@@ -67,24 +68,29 @@ def explained(url: str) -> Iterator[None]:
     except StorageInternalError as error:
         raise UserError(
             f"wanted the database {make_url(url)!r} to take what was found. Received: "
-            f"{_first_line(error.__cause__ or error)}. Way out: put that right and start again; "
+            f"{first_line(error.__cause__ or error)}. Way out: put that right and start again; "
             "finished trials are kept"
         ) from error
 
 
-def open_study(storage: RDBStorage, name: str, base: TrainConfig, data_digest: str) -> optuna.Study:
+class NoFinishedTrialError(UserError):
+    """Every trial of a study failed."""
+
+
+def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str, weights: str) -> optuna.Study:
     """Finds the study, or begins it.
 
     Args:
         base: the configuration that all of its trials share.
-        data_digest: of the training pictures.
+        pictures: digest of the training pictures.
+        weights: what the weights are, whatever their file is called (backbones.weights_identity).
 
     Raises:
         UserError: its trials had other settings or other pictures; says which.
     """
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
-    settings["pictures"] = data_digest
+    settings |= {"pictures": pictures, "weights": weights}
     begun_with = study.user_attrs.get(_SETTINGS)
     if begun_with is None or not study.get_trials(deepcopy=False):
         study.set_user_attr(_SETTINGS, settings)
@@ -131,19 +137,16 @@ def ask(study: optuna.Study, size: int, seed: int) -> list[Trial]:
 
 
 def best(study: optuna.Study) -> FrozenTrial:
-    """The finished trial with the highest validation top-1.
+    """The finished trial with the highest validation top-1; among equals, which are common, the lowest loss.
 
-    Raises:
-        UserError: none finished.
+    Raises NoFinishedTrialError where none finished.
     """
-    try:
-        return study.best_trial
-    except ValueError as error:
-        reasons = {trial.user_attrs.get(FAILURE, "interrupted") for trial in study.get_trials(deepcopy=False)}
-        raise UserError(
-            f"wanted a finished trial in {study.study_name}. Received: only failed ones ({'; '.join(sorted(reasons))})"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    trials = study.get_trials(deepcopy=False)
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if finished:
+        return max(finished, key=lambda trial: (trial.value, -trial.user_attrs.get(VAL_LOSS, 0.0), -trial.number))
+    reasons = sorted({trial.user_attrs.get(FAILURE, "interrupted") for trial in trials})
+    raise NoFinishedTrialError(
+        f"wanted a finished trial in {study.study_name}. Received: only failed ones ({'; '.join(reasons)}). "
+        "Way out: more --epochs, another --batch_size, or other --weights"
+    )

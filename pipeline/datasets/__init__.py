@@ -41,11 +41,21 @@ def load(config: DataConfig) -> Dataset:
 
 
 def _without_unreadable(dataset: Dataset) -> Dataset:
-    """Decodes every picture of both splits, and leaves out those that cannot be."""
+    """Decodes every picture of both splits, and leaves out those that cannot be.
+
+    Raises UserError where nothing would be left of a class.
+    """
     bad = {split.name: dict(check_readable(split)) for split in (dataset.train, dataset.test)}
     train, test = (
         split.subset(np.flatnonzero([name not in bad[split.name] for name in split.ids]))
         for split in (dataset.train, dataset.test)
     )
+    for before, after in ((dataset.train, train), (dataset.test, test)):
+        lost = np.setdiff1d(before.labels, after.labels)
+        if len(lost):
+            raise UserError(
+                f"wanted a readable picture of every class. Received: none of {dataset.class_names[lost[0]]!r} in "
+                f"{before.name}. Way out: mend its pictures, or remove the class"
+            )
     skipped = tuple(f"{name}: {reason}" for reasons in bad.values() for name, reason in reasons.items())
     return dataclasses.replace(dataset, train=train, read_test=lambda: test, skipped=skipped)

@@ -40,22 +40,26 @@ class Split:
         """SHA-256 over exactly these pictures and labels, in order, 64 hexadecimal digits."""
         return hashlib.sha256(self.hashes.tobytes() + self.labels.astype("<i4").tobytes()).hexdigest()
 
-    def pictures(self, indices: np.ndarray | None = None) -> tf.data.Dataset:
+    def pictures(self, indices: np.ndarray | None = None, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Pairs (uint8 (h, w, 3), int32 label) in ascending order of index.
 
         Args:
             indices: int (m,), the only pictures that are decoded, each at most once; all of them where it is None.
+            shuffle_seed: orders them anew in every pass instead, before they are decoded and take their full room.
         """
         labels = tf.constant(self.labels)
         numbered = self.raw().enumerate()
         if indices is not None:
             numbered = _only(numbered, _mask(len(self), indices))
+        count = len(self) if indices is None else len(indices)
+        if shuffle_seed is not None:
+            numbered = numbered.shuffle(count, seed=shuffle_seed)
         pairs = numbered.map(
             lambda index, raw: (self.decode(raw), labels[index]),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return pairs.apply(tf.data.experimental.assert_cardinality(len(self) if indices is None else len(indices)))
+        return pairs.apply(tf.data.experimental.assert_cardinality(count))
 
     def subset(self, indices: np.ndarray) -> Split:
         """The pictures at `indices`, int (m,), each at most once, in ascending order."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,13 +14,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipeline.cli import uninterrupted
 from pipeline.config import spell
 from pipeline.errors import UserError
-from pipeline.tracking import inputs, models, records
+from pipeline.tracking import inputs, models, runs
 from pipeline.tracking.entries import curve_points, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import explained, impatient
-from pipeline.tracking.records import RunRecord
+from pipeline.tracking.runs import RunRecord
 from pipeline.tracking.store import lock
 
 if TYPE_CHECKING:
@@ -99,10 +98,20 @@ class Tracker:
         self.client.set_terminated(run_id, status)
         self._open.pop(run_id, None)
 
-    def close_open(self, status: Status = "KILLED") -> None:
-        """Closes every run that this tracker opened and has not closed, the latest first."""
-        for run_id in reversed(list(self._open)):
-            self.end(run_id, status)
+    @property
+    def adopts(self) -> bool:
+        """Whether the next run without a parent will be `mlflow run`'s own."""
+        return bool(self._adoptable)
+
+    @explained()
+    def has(self, run_id: str) -> bool:
+        """Whether the experiment has this run, outside the waste basket."""
+        return bool(run_id) and runs.is_there(self.client, run_id, self.experiment_id)
+
+    @explained()
+    def move(self, run_id: str, parent: str) -> None:
+        """Puts a run below another parent."""
+        self.client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent)
 
     @explained()
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
@@ -157,7 +166,7 @@ class Tracker:
 
         With a `registered_name` it becomes the newest version of that name, and `alias` points at it.
         """
-        model_uri = models.log(self.client, records.get(self.client, run_id), model, class_names)
+        model_uri = models.log(self.client, runs.get(self.client, run_id), model, class_names)
         if registered_name:
             models.register(self.client, run_id, model_uri, registered_name, alias)
         return model_uri
@@ -165,21 +174,21 @@ class Tracker:
     @explained()
     def load_model(self, run_id: str) -> keras.Model:
         """The model that the run logged last. Raises UserError where there is no such run, or no model in it."""
-        return models.load(records.get(self.client, run_id))
+        return models.load(runs.get(self.client, run_id))
 
     @explained()
     def params(self, run_id: str) -> dict[str, str]:
         """Raises UserError where there is no such run; so do `metrics` and `tags`."""
-        return dict(records.get(self.client, run_id).data.params)
+        return dict(runs.get(self.client, run_id).data.params)
 
     @explained()
     def metrics(self, run_id: str) -> dict[str, float]:
         """Each metric's last value."""
-        return dict(records.get(self.client, run_id).data.metrics)
+        return dict(runs.get(self.client, run_id).data.metrics)
 
     @explained()
     def tags(self, run_id: str) -> dict[str, str]:
-        return dict(records.get(self.client, run_id).data.tags)
+        return dict(runs.get(self.client, run_id).data.tags)
 
     @explained()
     def search(self, filter_string: str = "", deleted: bool = False) -> list[RunRecord]:
@@ -187,7 +196,7 @@ class Tracker:
 
         `deleted` adds those in MLflow's waste basket.
         """
-        return list(records.search(self.client, self.experiment_id, filter_string, deleted))
+        return list(runs.search(self.client, self.experiment_id, filter_string, deleted))
 
     @explained()
     def ensure_baselines(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -198,7 +207,7 @@ class Tracker:
         """
         with lock(self.client.tracking_uri):
             there = self.search(f"tags.`{KIND_TAG}` = 'baseline'", deleted=True)
-            published = {(run.name, run.params.get("dataset")) for run in there}
+            published = {(run.name, run.params.get("dataset")) for run in there if run.status == "FINISHED"}
             for row in rows:
                 params = {name: spell(value) for name, value in row["params"].items()}
                 if (row["name"], params.get("dataset")) not in published:
@@ -211,7 +220,7 @@ class Tracker:
         where = environment_tags() if parent is None or kind in COMPUTING_KINDS else {}
         if parent is None and self._adoptable:
             return self._adopt(name, kind, {**where, **tags})
-        if resume and records.is_there(self.client, resume, self.experiment_id):
+        if self.has(resume):
             return self._reopen(resume, parent, {**where, **tags})
         if parent is not None:
             return self._create(name, kind, parent, {**where, **tags})
@@ -227,7 +236,7 @@ class Tracker:
     def _adopt(self, name: str, kind: Kind, tags: Mapping[str, object]) -> str:
         run_id, self._adoptable = self._adoptable or "", None
         self._open[run_id] = None
-        unnamed = RANDOM_NAME.fullmatch(records.get(self.client, run_id).info.run_name or "")
+        unnamed = RANDOM_NAME.fullmatch(runs.get(self.client, run_id).info.run_name or "")
         self.client.update_run(run_id, status="RUNNING", name=name if unnamed else None)
         self.set_tags(run_id, {**tags, KIND_TAG: kind})
         return run_id
@@ -236,7 +245,9 @@ class Tracker:
         family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         self._open[run_id] = parent
         self.client.update_run(run_id, status="RUNNING")
-        self.set_tags(run_id, {**tags, **family, ERROR_TAG: ""})
+        self.set_tags(run_id, {**tags, **family})
+        if ERROR_TAG in runs.get(self.client, run_id).data.tags:  # it was interrupted before
+            self.client.delete_tag(run_id, ERROR_TAG)
         return run_id
 
     def _close_below(self, run_id: str) -> None:
@@ -251,22 +262,8 @@ class Tracker:
         status: Status = "KILLED" if isinstance(error, INTERRUPTS) else "FAILED"
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
         try:
-            with _uninterrupted(), impatient():
+            with uninterrupted(), impatient():
                 self._close_below(run_id)
                 self.end(run_id, status, tags={ERROR_TAG: what.partition("\n")[0][:500]})
         except (UserError, MlflowException) as outage:
             error.add_note(f"The run {run_id} could not be closed: {outage}")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C under `mlflow run` arrives twice, as SIGINT and SIGTERM: the second must not stop the closing of runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
