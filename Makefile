@@ -8,7 +8,7 @@
 
 PYTHON ?= $(firstword $(foreach name,python3 python,$(if $(shell command -v $(name)),$(name))) python3)
 BIN := .venv/bin
-DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,64 --trials 8
+DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,96 --trials 16
 
 .PHONY: demo test lint bench lock clean
 

@@ -28,6 +28,7 @@ def test_a_cell_is_named_by_both_multipliers():
         ({"weights": "none"}, "trained weights", "weights none with freeze_conv true"),
         ({"weights": "none", "freeze_conv": False, "head_init": "imagenet"}, "head_init imagenet", "weights none"),
         ({"weights": "tiny"}, "alpha of (0.25, 0.5)", "alpha 1.0"),
+        ({**TINY, "head_init": "imagenet"}, "head_init imagenet", "weights tiny"),
         ({"weights": "missing.h5"}, "a file that exists", "missing.h5"),
         ({"learning_rate": -1.0}, "learning_rate > 0", "-1.0"),
         ({"learning_rate": float("inf")}, "learning_rate > 0", "inf"),

@@ -69,14 +69,11 @@ def keras_fit(samples, config: TrainConfig, start: Head) -> tuple[Head, keras.ca
 def test_a_wave_equals_keras_adam_and_crossentropy_after_three_epochs(samples):
     start = heads.random_head(WIDTH, CLASSES, seed=1)
     for config, ours in zip(wave(), fit(samples, wave()), strict=True):
-        head, history = keras_fit(samples, config, start)
+        _head, history = keras_fit(samples, config, start)
         for name, theirs in (("train_loss", "loss"), ("val_loss", "val_loss")):
             np.testing.assert_allclose(ours.curves[name], history[theirs], atol=1e-4)
         for name, theirs in (("train_top1", "accuracy"), ("val_top1", "val_accuracy")):
             np.testing.assert_allclose(ours.curves[name], history[theirs], atol=1e-6)
-        if ours.best_epoch == config.epochs:
-            np.testing.assert_allclose(ours.best.kernel, head.kernel, atol=1e-4)
-            np.testing.assert_allclose(ours.best.bias, head.bias, atol=1e-4)
 
 
 def test_final_weights_equal_keras(samples):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,8 @@ def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
 
 @pytest.mark.slow
 def test_the_same_command_again_does_nothing_and_more_trials_add_only_new_ones(finished, tmp_path):
-    folder, out = finished
+    (original, out), folder = finished, tmp_path / "copy"
+    shutil.copytree(original, folder)
     before = draws(folder)
     assert sweep(folder) == out
     assert draws(folder) == before

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import records
-from pipeline.config import TrainConfig
+from pipeline import datasets, records
+from pipeline.config import DataConfig, TrainConfig
 from pipeline.errors import UserError
 
 DOGS = TrainConfig(alpha=0.75, resolution=192)
+DIGITS = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32)
+
+
+def digits(**options: int) -> datasets.Dataset:
+    return datasets.load(DataConfig(dataset="digits", **options))
 
 
 def test_a_configuration_survives_its_tag():
     config = TrainConfig(
         dataset="folder:my pictures/ü", weights="tiny", alpha=0.25, learning_rate=3e-5, freeze_conv=False
     )
-    assert records.trained_config("run", records.config_tag(config)) == config
+    assert records.trained_config("run", records.trained_tags(config, digits())) == config
+
+
+def test_a_weights_file_that_has_gone_leaves_the_model_usable(tmp_path):
+    (tmp_path / "w.h5").touch()
+    config = TrainConfig(dataset="digits", weights=str(tmp_path / "w.h5"), seed=7)
+    tags = records.trained_tags(config, digits())
+    (tmp_path / "w.h5").unlink()
+    read = records.trained_config("run", tags)
+    assert (read.dataset, read.cell, read.seed, read.weights) == ("digits", config.cell, 7, "none")
+
+
+def test_other_training_pictures_are_refused():
+    tags = records.trained_tags(DIGITS, digits())
+    records.require_same_pictures(digits(), tags)
+    with pytest.raises(UserError, match="other pictures in digits"):
+        records.require_same_pictures(digits(train_limit=100), tags)
 
 
 def test_a_run_that_trained_nothing_is_refused():

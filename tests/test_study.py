@@ -24,8 +24,9 @@ def url(tmp_path) -> str:
     return f"sqlite:///{tmp_path}/optuna.db"
 
 
-def open_study(url: str, base: TrainConfig = BASE, digest: str = "d") -> optuna.Study:
-    return studies.open_study(studies.open_storage(url), "digits-mobilenet_0.25_64-frozen", base, digest)
+def open_study(url: str, base: TrainConfig = BASE, pictures: str = "p", weights: str = "w") -> optuna.Study:
+    storage = studies.open_storage(url)
+    return studies.open_study(storage, "digits-mobilenet_0.25_64-frozen", base, pictures, weights)
 
 
 def draw(study: optuna.Study, size: int, seed: int = 0) -> list[TrainConfig]:
@@ -66,7 +67,7 @@ def test_a_diverged_trial_is_drawn_anew_but_not_for_ever(url):
     assert studies.left(study, 4) == 4
     assert studies.left(study, 1) == 0
     assert studies.count(study) == {"complete": 0, "failed": 3, "interrupted": 0}
-    with pytest.raises(UserError, match="train_loss is nan"):
+    with pytest.raises(studies.NoFinishedTrialError, match="train_loss is nan"):
         studies.best(study)
 
 
@@ -92,7 +93,9 @@ def test_other_settings_are_refused_with_the_difference(url):
     with pytest.raises(UserError, match=r"epochs 5 \(begun with 2\)"):
         open_study(url, dataclasses.replace(BASE, epochs=5))
     with pytest.raises(UserError, match="pictures"):
-        open_study(url, digest="other pictures")
+        open_study(url, pictures="other")
+    with pytest.raises(UserError, match=r"weights other \(begun with w\)"):
+        open_study(url, weights="other")
 
 
 def test_a_study_without_trials_takes_new_settings(url):
@@ -107,11 +110,22 @@ def test_where_the_data_lie_is_free(url):
     assert open_study(url, dataclasses.replace(BASE, data_dir="elsewhere", work_dir="there")).study_name
 
 
+def test_among_equals_the_lowest_loss_is_best_and_then_the_earliest(url):
+    study = open_study(url)
+    for trial, (value, loss) in zip(
+        studies.ask(study, 5, 0), [(0.5, 0.1), (0.9, 0.8), (0.9, 0.3), (0.9, 0.3), (0.7, 0.0)], strict=True
+    ):
+        trial.set_user_attr(studies.VAL_LOSS, loss)
+        study.tell(trial, value)
+    assert studies.best(study).number == 2
+
+
 def _open(url: str) -> int:
     return len(studies.open_storage(url).get_all_studies())
 
 
-def test_six_processes_may_start_on_nothing(url):
+def test_six_processes_may_start_on_nothing(url, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")  # then tensorflow is not imported, which takes seconds
     with multiprocessing.get_context("spawn").Pool(6) as pool:
         assert pool.map(_open, [url] * 6) == [0] * 6
 

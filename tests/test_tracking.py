@@ -342,14 +342,6 @@ def test_an_exception_closes_everything_below_and_propagates(tracker, error, sta
     assert sweep.tags["alpharho.error"] == says
 
 
-def test_close_open_closes_what_nobody_else_did(tracker):
-    with tracker.run("sweep", "sweep") as sweep:
-        tracker.start_trial("a", sweep, {})
-        tracker.start_trial("b", sweep, {})
-        tracker.close_open("KILLED")
-        assert _runs(tracker) == {"sweep": "KILLED", "a": "KILLED", "b": "KILLED"}
-
-
 def _sweep_until_stopped(barrier) -> None:
     pipeline.tracking.tracker.environment_tags = dict  # which would import tensorflow
 

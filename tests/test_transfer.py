@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import backbones, datasets, transfer
+from pipeline import backbones, datasets, heads, schedules, transfer
 from pipeline.backbones import Backbone, Classifier
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
+from pipeline.heads import Samples
+from pipeline.scaling import Scaling
 from pipeline.transfer import HeadTrainer
 
 CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32, epochs=3, learning_rate=0.01)
+
+SHIPPED = str(Path(backbones.__file__).parent / "weights" / "mobilenet_0.25.weights.h5")
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +49,23 @@ def test_training_never_reads_the_test_split(dataset, tmp_path):
     trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
 
 
-def test_the_refit_replays_the_rates_on_train_and_val(trainer):
-    rates = np.array([0.02, 0.01])
-    one, other = trainer.refit(CONFIG, rates), trainer.refit(CONFIG, rates / 2)
+def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
+    one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
+    other = trainer.refit(CONFIG, np.array([0.02, 0.02]))
     assert not np.allclose(one.kernel, other.kernel)
-    np.testing.assert_array_equal(trainer.refit(CONFIG, rates).kernel, one.kernel)
+    plain = np.asarray(trainer.table.features)
+    train, _val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    scaling = Scaling.of(plain[train])
+    start = scaling.onto_scaled(transfer.start_head(CONFIG, trainer.backbone, dataset.class_names))
+    whole = Samples(scaling.apply(plain), dataset.train.labels)
+    config = dataclasses.replace(CONFIG, epochs=2)
+    (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])))
+    np.testing.assert_array_equal(one.kernel, scaling.onto_plain(fit.best).kernel)
+
+
+def test_a_refit_that_diverges_is_refused(trainer):
+    with pytest.raises(UserError, match="a loss that is a number"):
+        trainer.refit(CONFIG, np.array([1e38, 1e38]))
 
 
 @pytest.fixture
@@ -72,12 +89,12 @@ HALF_KNOWN = ("n01440764-tench", "n01443537-goldfish", "unicorn", "dragon")
     ],
 )
 def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_columns):
-    head = transfer.start_head(dataclasses.replace(CONFIG, head_init=head_init), backbone, names)
+    head = transfer.start_head(dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init), backbone, names)
     assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
 
 
 def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
-    config = dataclasses.replace(CONFIG, head_init="imagenet")
+    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init="imagenet")
     with pytest.raises(UserError, match="no class with a WordNet id"):
         transfer.start_head(config, backbone, ("zero", "one"))
     with pytest.raises(UserError, match="weights tiny, which have none"):

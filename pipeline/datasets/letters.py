@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import DataConfig
 from pipeline.datasets.pictures import Dataset, Split, from_arrays
-from pipeline.errors import UserError
 
 CLASS_NAMES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
 SIDE = 32  # px
@@ -60,13 +60,6 @@ def render(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _font(name: str) -> ImageFont.FreeTypeFont:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UserError(
-            "the data set letters is drawn with matplotlib's fonts. Received: no matplotlib. "
-            "Install it: pip install matplotlib"
-        ) from error
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")), 64)
 
 

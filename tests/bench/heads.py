@@ -19,9 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cli, heads, schedules
+from pipeline import cli, datasets, heads, schedules
 from pipeline.config import TrainConfig
 from pipeline.heads import Samples
+from pipeline.transfer import HeadTrainer
 
 REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant")
@@ -41,16 +42,12 @@ def main() -> None:
 
 
 def real_table() -> tuple[str, Samples, Samples]:
-    from pipeline import datasets
-    from pipeline.transfer import HeadTrainer
-
-    os.environ.setdefault("KERAS_HOME", str(REAL_DATA / "keras"))
-    config = dataclasses.replace(CONFIG, data_dir=str(REAL_DATA / "tfds"))
+    weights = REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5"
+    config = dataclasses.replace(CONFIG, data_dir=str(REAL_DATA / "tfds"), weights=str(weights))
     dataset = datasets.load(config)
-    trainer = HeadTrainer(config, dataset)
-    everything = Samples(np.asarray(trainer.table.features), dataset.train.labels)
+    table = np.asarray(HeadTrainer(config, dataset).table.features)
     train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
-    return "Stanford Dogs, 0.75-224", *(Samples(everything.features[r], everything.labels[r]) for r in (train, val))
+    return "Stanford Dogs, 0.75-224", *(Samples(table[rows], dataset.train.labels[rows]) for rows in (train, val))
 
 
 def random_table() -> tuple[str, Samples, Samples]:
