@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started by its path, as in the example: make th
 import optuna
 from rich.console import Console
 
-from pipeline import backbones, baselines, cli, datasets, records, tracking
+from pipeline import backbones, baselines, cli, datasets, records, scoring, tracking
 from pipeline.config import Cell, SweepConfig, as_params, spell
 from pipeline.datasets import Dataset
 from pipeline.errors import UserError
@@ -86,6 +86,8 @@ def main() -> None:
         cells, failures = sweep(config, tracker)
     title = f"{config.dataset}, {config.weights} weights, {'head' if config.freeze_conv else 'whole network'} trained"
     Console().print(results.table(title, cells))
+    if caveat := scoring.caveat(config.dataset, config.weights):
+        print(caveat)
     if failures:
         raise UserError("; ".join(failures))
 
