@@ -84,7 +84,8 @@ def main() -> None:
     tracker = tracking.connect(config.experiment)
     with studies.explained(config.storage):
         cells, failures = sweep(config, tracker)
-    title = f"{config.dataset}, {config.weights} weights, {'head' if config.freeze_conv else 'whole network'} trained"
+    trained = "head" if config.freeze_conv else "whole network"
+    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
     Console().print(results.table(title, cells))
     if caveat := scoring.caveat(config.dataset, config.weights):
         print(caveat)
