@@ -48,6 +48,7 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
 
 
 def main() -> None:
+    """Tests the run that --run_id names, and logs the scores there."""
     config = cli.parse(EvaluateConfig)
     tracker = tracking.connect(config.experiment)
     with tracker.run(

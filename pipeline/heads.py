@@ -132,6 +132,7 @@ class _Wave:
         return {"train_loss": loss.numpy() / len(order), "train_top1": correct.numpy() / len(order)}
 
     def validate(self) -> Curves:
+        """val_loss and val_top1 of every head, (K,), with dropout off; nothing where there is no val."""
         if self.val is None:
             return {}
         features, labels = self.val
@@ -177,6 +178,7 @@ def _train_epoch(features, labels, order, kept, state, adam, batch_size, dropout
     sums = tf.zeros_like(adam[0][:, 0])
 
     def train_on(begin, count, state, loss, correct):  # type: ignore[no-untyped-def]
+        """One step on `count` rows of the order from `begin` on."""
         # A Python-style slice with a dynamic start does not compile under XLA; tf.slice does.
         rows = tf.slice(order, [begin], [count])
         batch = tf.gather(features, rows)

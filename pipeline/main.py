@@ -13,6 +13,7 @@ from pipeline.train import train
 
 
 def main() -> None:
+    """The three steps by the flags of a fit."""
     config = cli.parse(TrainConfig)
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"main {config.dataset} {config.cell.name}", kind="main") as run_id:

@@ -55,6 +55,7 @@ class Plateau:
         self._waited = np.zeros(len(initial), int)
 
     def step(self, val_loss: np.ndarray | None) -> None:
+        """Halves the rate of each head whose loss, (K,), has stalled."""
         if val_loss is None:
             raise ValueError("reduce on plateau needs a validation loss")
         improved = val_loss < self._lowest - PLATEAU_MIN_DELTA

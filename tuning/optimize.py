@@ -80,6 +80,7 @@ def earlier_sweep(config: SweepConfig, cells: Studies, tracker: Tracker) -> str:
 
 
 def main() -> None:
+    """A sweep by the flags; ends with its table, and with exit code 2 where a cell came to nothing."""
     config = cli.parse(SweepConfig)
     tracker = tracking.connect(config.experiment)
     with studies.explained(config.storage):

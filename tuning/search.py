@@ -78,6 +78,7 @@ class _CellSearch:
         return records.cell_costs(self.base, self.dataset.num_classes)
 
     def run_waves(self, total: int, wave: int) -> None:
+        """Trains until the study holds `total` finished trials, `wave` of them at a time."""
         todo = studies.left(self.study, total)
         title = f"trials {self.base.cell.name}"
         with progress.bar(title, total=todo * self.base.epochs, unit="epochs") as advance:

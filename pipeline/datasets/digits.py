@@ -14,6 +14,7 @@ _WHITE = 16  # pixels are 0 to 16: the number of set bits in a 4 x 4 block
 
 
 def load(config: DataConfig) -> Dataset:
+    """All 1,797 digits, 8 x 8 px, of which config.test_fraction are kept for the test."""
     from sklearn.datasets import load_digits  # takes a second, which no other data set need wait for
 
     images, labels = load_digits(return_X_y=True)
