@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,12 +77,13 @@ def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted
 
 def _record(run: Run) -> RunRecord:
     info = run.info
+    running = info.status == "RUNNING" or not info.end_time  # a resumed run still has its old end
     return RunRecord(
         run_id=info.run_id,
         name=info.run_name,
         status=info.status,
         parent=run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""),
-        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else float("nan"),
+        seconds=math.nan if running else (info.end_time - info.start_time) / 1000,
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
