@@ -64,7 +64,7 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
             raise
         print(
             f"error: wanted to write {error.filename or 'results'}. Received: {error.strerror}. "
-            "Way out: free room or permit it, or point --work_dir elsewhere",
+            "Way out: put that right, or point --work_dir at another folder.",
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)

@@ -218,10 +218,12 @@ class SweepConfig(FitConfig):
         return TrainConfig(**shared, alpha=cell.alpha, resolution=cell.resolution)
 
     def __post_init__(self) -> None:
-        _require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", "none")
+        asked = f"alphas {spell(self.alphas)!r}, resolutions {spell(self.resolutions)!r}"
+        way_out = "such as --alphas 1.0,0.75 --resolutions 224,192"
+        _require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", asked, way_out)
         super().__post_init__()
-        _require(len(set(self.cells)) == len(self.cells), "each cell once", f"{self.alphas} x {self.resolutions}")
-        _require(self.trials >= 1, "trials >= 1", self.trials)
+        _require(len(set(self.cells)) == len(self.cells), "each cell once", asked, way_out)
+        _require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
         _require(self.wave >= 1, "wave >= 1", self.wave)
 
 

@@ -36,7 +36,7 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
     lines = [
         f"{config.dataset} {config.cell.name}: test top-1 {100 * scores.top1:.1f} % "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), top-5 {100 * scores.top5:.1f} %, "
-        f"{scores.pictures_per_second:.0f} pictures/s"
+        f"features at {scores.pictures_per_second:.0f} pictures/s when they were made"
     ]
     if scores.untrained_top1 is not None:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")

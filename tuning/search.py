@@ -80,6 +80,8 @@ class _CellSearch:
     def run_waves(self, total: int, wave: int) -> None:
         """Trains until the study holds `total` finished trials, `wave` of them at a time."""
         todo = studies.left(self.study, total)
+        if not todo:
+            return
         title = f"trials {self.base.cell.name}"
         with progress.bar(title, total=todo * self.base.epochs, unit="epochs") as advance:
             while size := min(studies.left(self.study, total), wave):

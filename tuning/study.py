@@ -46,8 +46,10 @@ def open_storage(url: str) -> RDBStorage:
         file = make_url(url).database if url.startswith("sqlite") else None
         if not file:
             return RDBStorage(url)
+        if not Path(file).absolute().parent.is_dir():  # which the lock would make, after any slip of the pen
+            raise FileNotFoundError(f"no folder {Path(file).absolute().parent}")
         # Two processes that create the tables of one sqlite file at once leave it broken.
-        with FileLock(f"{Path(file).absolute()}.lock"):
+        with FileLock(f"{Path(file).absolute()}.lock", timeout=_SQLITE_TIMEOUT):
             return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT}})
     except sqlalchemy.exc.ArgumentError as error:
         raise UserError(
