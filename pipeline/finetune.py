@@ -162,6 +162,7 @@ class _Recorder(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = float(self._schedule.rates[0])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Files the epoch's scores under our names, keeps the weights of a new best, and tells the schedule."""
         logs = logs or {}
         names = {"train_loss": "loss", "train_top1": "accuracy", "val_loss": "val_loss", "val_top1": "val_accuracy"}
         row = {name: float(logs[key]) for name, key in names.items() if key in logs}
