@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -44,6 +46,16 @@ def sweep(folder: Path, *flags: str) -> str:
 def runs(folder: Path) -> list[mlflow.entities.Run]:
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
     return client.search_runs([client.get_experiment_by_name("alpharho").experiment_id], max_results=500)
+
+
+def has_trial_runs(folder: Path) -> bool:
+    """Asks the database itself: an MLflow client would create its tables, while the sweep is doing so."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT 1 FROM tags WHERE key = 'alpharho.kind' AND value = 'trial' LIMIT 1")
+            return found.fetchone() is not None
+    except sqlite3.OperationalError:  # no file, no table, or locked by the sweep: not yet
+        return False
 
 
 def of_kind(found: list[mlflow.entities.Run], kind: str) -> list[mlflow.entities.Run]:
@@ -150,7 +162,9 @@ def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(finished, tmp_pa
 def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, number):
     process = start(tmp_path, *SWEEP, "--epochs=20000", "--resolutions=32")
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not ((tmp_path / "mlflow.db").exists() and of_kind(runs(tmp_path), "trial")):
+    while not has_trial_runs(tmp_path):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no trial within two minutes"
         time.sleep(0.5)
     process.send_signal(number)
     _out, err = process.communicate(timeout=60)
