@@ -39,11 +39,14 @@ bench: .venv/ready
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"
+
 lock: | .venv/bin/uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
-		pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
-		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(LOCK) --extra distributed -c requirements.txt pyproject.toml -o requirements-distributed.txt
+	$(LOCK) --extra gpu -c requirements.txt pyproject.toml -o requirements-gpu.txt
+	$(LOCK) --python-version 3.11 -c requirements.txt docker/requirements-server.in -o docker/requirements-server.txt
 
 clean:
 	rm -rf .venv

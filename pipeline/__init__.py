@@ -1,9 +1,13 @@
 """alpharho: what MobileNet's width and resolution multipliers cost."""
 
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 
 @contextmanager
@@ -23,11 +27,31 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(shown)
 
 
+class _QuietTensorflow(MetaPathFinder):
+    """Lets `import tensorflow`, wherever it is done first, say nothing."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """That of tensorflow, with a loader that keeps quiet; None for every other module."""
+        if fullname != "tensorflow":
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def load_quietly(module: ModuleType) -> None:
+            with _quiet_stderr():
+                load(module)
+                module.config.list_physical_devices("GPU")
+            module.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
+
+        spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
+        return spec
+
+
 # TensorFlow 2.21 writes half a screen about oneDNN and CUDA when it is imported and when it first looks for a GPU, and
 # its own TF_CPP_MIN_LOG_LEVEL does not silence that (tensorflow/tensorflow#100442). Whoever sets it to 0 or 1 sees all.
 if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1"):
-    with _quiet_stderr():
-        import tensorflow
-
-        tensorflow.config.list_physical_devices("GPU")
-    tensorflow.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
+    sys.meta_path.insert(0, _QuietTensorflow())

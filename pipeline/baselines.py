@@ -120,3 +120,10 @@ def _damaged(path: Path, received: str) -> UserError:
         f"wanted the table of published numbers in {path}. Received: {received}. "
         f"Way out: `git checkout reports/{path.name}`, or install alpharho again."
     )
+
+
+def caveat(dataset: str, weights: str) -> str:
+    """What must stand beside a score on `dataset` with `weights`, or an empty text."""
+    if dataset != "stanford_dogs" or weights in ("none", "tiny"):
+        return ""
+    return "ImageNet's training set contains the Stanford Dogs pictures: ImageNet weights have seen the test pictures."

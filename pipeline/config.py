@@ -39,6 +39,9 @@ LrSchedule = Literal["plateau", "constant", "cosine"]
 HeadInit = Literal["auto", "imagenet", "random"]
 ReportParams = Literal["head", "imagenet_head"]
 Augment = Literal["flip_crop", "crop", "none"]
+Pruner = Literal["median", "hyperband", "successive_halving", "none"]
+
+MAX_WORKERS = 64  # a slip of the pen above it; each takes about 1 GB of memory
 
 KNOWN_DATASETS = ("stanford_dogs", "cifar10", "digits", "letters", "folder:PATH")
 
@@ -205,8 +208,12 @@ class SweepConfig(FitConfig):
     """total per cell: a second call does only what is left"""
     wave: int = 8
     """trials that are drawn and trained together"""
+    pruner: Pruner = "median"
+    """which of Optuna's pruners stops a trial early"""
+    workers: int = 1
+    """processes on this machine; with GPUs, each worker has one of them"""
     storage: str = "sqlite:///optuna.db"
-    """Optuna's storage"""
+    """Optuna's storage; further machines join the sweep through postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -225,6 +232,7 @@ class SweepConfig(FitConfig):
         _require(len(set(self.cells)) == len(self.cells), "each cell once", asked, way_out)
         _require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
         _require(self.wave >= 1, "wave >= 1", self.wave)
+        _require(1 <= self.workers <= MAX_WORKERS, f"workers from 1 to {MAX_WORKERS}", self.workers)
 
 
 @dataclass(frozen=True, kw_only=True)

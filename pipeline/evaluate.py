@@ -12,7 +12,7 @@ import dataclasses
 
 import keras
 
-from pipeline import cli, datasets, metrics, records, scoring, tracking
+from pipeline import baselines, cli, datasets, metrics, records, scoring, tracking
 from pipeline.config import EvaluateConfig, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.scoring import TestScores
@@ -23,7 +23,7 @@ def evaluate(model: keras.Model, config: TrainConfig, dataset: Dataset, tracker:
     """Scores `model` on the test split and records it on `run_id`."""
     scores = scoring.score(model, config, dataset)
     tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1)})
-    if caveat := scoring.caveat(config.dataset, config.weights):
+    if caveat := baselines.caveat(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
     tracker.log_table(run_id, metrics.per_class_accuracy(scores.confusion, dataset.class_names), "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, dataset.class_names), "confusion.csv")
@@ -42,7 +42,7 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
     for name, delta in scoring.differences(config, scores.top1).items():
         lines.append(f"difference to the {name.removeprefix('delta_')}: {100 * delta:+.1f} points")
-    if caveat := scoring.caveat(config.dataset, config.weights):
+    if caveat := baselines.caveat(config.dataset, config.weights):
         lines.append(caveat)
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from pipeline import backbones, datasets, schedules
 from pipeline.backbones import Backbone, preprocess
 from pipeline.config import Augment, TrainConfig
 from pipeline.datasets import Dataset
-from pipeline.fits import Curves, Fit, not_finite
+from pipeline.fits import Course, Fit, Watch, go_on, remaining
 from pipeline.schedules import Schedule
 from pipeline.transfer import start_head
 
@@ -45,9 +45,12 @@ class NetworkTrainer:
             self.backbone = backbones.load(config.cell, config.weights)
         self._start = self._network(self.backbone, config).get_weights()
 
-    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None) -> list[Fit]:
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
         """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
-        return [self._fit(config, *self._cut, schedules.of([config]), advance) for config in configs]
+        return [
+            self._fit(config, *self._cut, _Recorder(schedules.of([config]), watch, index))
+            for index, config in enumerate(configs)
+        ]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Network:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
@@ -56,7 +59,7 @@ class NetworkTrainer:
         """
         config = dataclasses.replace(config, epochs=len(rates))
         rows = np.arange(len(self._dataset.train))
-        fit = self._fit(config, rows, None, schedules.Fixed(rates[:, None]), lambda epochs: None)
+        fit = self._fit(config, rows, None, _Recorder(schedules.Fixed(rates[:, None])))
         fit.require_finite()
         return fit.best
 
@@ -72,8 +75,7 @@ class NetworkTrainer:
         config: TrainConfig,
         train_rows: np.ndarray,
         val_rows: np.ndarray | None,
-        schedule: Schedule,
-        advance: Callable[[int], None],
+        recorder: _Recorder,
     ) -> Fit[Network]:
         keras.utils.set_random_seed(config.seed)
         network = self._network(self.backbone, config)
@@ -84,7 +86,6 @@ class NetworkTrainer:
             metrics=["accuracy"],
             jit_compile=bool(tf.config.list_physical_devices("GPU")),
         )
-        recorder = _Recorder(schedule, advance)
         network.fit(
             self._batches(config, train_rows, training=True),
             validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
@@ -93,7 +94,7 @@ class NetworkTrainer:
             shuffle=False,  # `_batches` has done it
             verbose=0,
         )
-        return recorder.result()
+        return recorder.course.result()
 
     def _network(self, backbone: Backbone, config: TrainConfig) -> keras.Model:
         """Preprocessed pictures -> probabilities, trainable throughout."""
@@ -150,30 +151,27 @@ def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
 
 
 class _Recorder(keras.callbacks.Callback):
-    """Keeps the curves and the best epoch's weights, and moves the learning rate."""
+    """Files every epoch in `course`, moves the learning rate, and stops where the watch or a broken loss says so.
 
-    def __init__(self, schedule: Schedule, advance: Callable[[int], None]) -> None:
+    Args:
+        index: which of the configs this is, for the watch.
+    """
+
+    def __init__(self, schedule: Schedule, watch: Watch = go_on, index: int = 0) -> None:
         super().__init__()
-        self._schedule, self._advance = schedule, advance
-        self._rows: list[dict[str, float]] = []
-        self._best: tuple[float, int, list[np.ndarray]] = (-np.inf, 0, [])
+        self._schedule, self._watch = schedule, watch
+        self.course: Course[Network] = Course(index)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.model.optimizer.learning_rate = float(self._schedule.rates[0])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Files the epoch's scores under our names, keeps the weights of a new best, and tells the schedule."""
+        """Keras' logs become scores under our names."""
         logs = logs or {}
         names = {"train_loss": "loss", "train_top1": "accuracy", "val_loss": "val_loss", "val_top1": "val_accuracy"}
         row = {name: float(logs[key]) for name, key in names.items() if key in logs}
-        self._rows.append({**row, "learning_rate": float(self._schedule.rates[0])})
-        score = row.get("val_top1", float(epoch))
-        if score > self._best[0]:
-            self._best = (score, epoch + 1, self.model.get_weights())
+        row["learning_rate"] = float(self._schedule.rates[0])
+        self.course.add(row, lambda: Network(self.model.get_weights()))
         self._schedule.step(np.array([row["val_loss"]]) if "val_loss" in row else None)
-        self._advance(1)
-
-    def result(self) -> Fit[Network]:
-        curves: Curves = {name: np.array([row[name] for row in self._rows]) for name in self._rows[0]}
-        _, epoch, weights = self._best
-        return Fit(curves=curves, best_epoch=epoch, best=Network(weights), failure=not_finite(curves))
+        if not remaining([self.course], self._watch, self.params["epochs"]):
+            self.model.stop_training = True

@@ -3,23 +3,32 @@
 The heads of a wave share their batches and dropout masks and differ in learning rate, beta_1 and beta_2. Their kernels
 lie side by side as (d, K, C), so that one matrix product serves all of them, and an epoch is one XLA-compiled loop.
 One head is a wave of one: the same code.
+
+A head that is pruned or diverges leaves the wave. Its place computes on, unseen, until the heads that are left fit into
+half of the places; then the arrays are cut to that half, where this saves more than XLA takes to compile an epoch anew.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.backbones import Classifier
 from pipeline.config import TrainConfig
-from pipeline.fits import Curves, Fit, not_finite
+from pipeline.fits import Course, Curves, Fit, Watch, go_on, remaining
 from pipeline.schedules import Schedule
 
 ADAM_EPSILON = 1e-7  # Keras' default
+# How much training, in rows x features x classes, fewer places must save before they are compiled for. Two cores do
+# 1.3e10 of it in a second of processor time, and compile for 1.7 s, but once for all waves of this shape: five of them,
+# at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
+# of another width may round the last digit otherwise.
+WORTH_COMPILING = 5e9
 SCORED_AT_ONCE = 1024  # rows; bounds the (rows, K, C) probabilities of a validation pass
 
 
@@ -65,7 +74,7 @@ def fit(
     start: Head,
     configs: Sequence[TrainConfig],
     schedule: Schedule,
-    advance: Callable[[int], None] = lambda epochs: None,
+    watch: Watch = go_on,
 ) -> list[Fit[Head]]:
     """Trains one head for each of `configs`, all from `start`, and keeps each at its best epoch.
 
@@ -74,37 +83,43 @@ def fit(
     Args:
         val: scored after every epoch; without it the head of the last epoch is kept.
         schedule: the learning rates of the K heads, epoch by epoch.
-        advance: told after every epoch how many were trained, which is K.
+        watch: says after every epoch which heads go on; not asked without `val`.
     """
-    shared = configs[0]
-    wave = _Wave(train, val, start, configs)
-    curves: list[Curves] = []
-    best = np.full(len(configs), -np.inf)
-    kept: list[tuple[int, Head]] = [(0, start)] * len(configs)
-    for epoch in range(1, shared.epochs + 1):
-        rates = schedule.rates
-        scores = {**wave.train_epoch(epoch, rates), **wave.validate(), "learning_rate": rates}
-        curves.append(scores)
-        score = scores["val_top1"] if val is not None else np.full(len(configs), float(epoch))
-        heads = wave.heads(np.flatnonzero(score > best))
-        for index, head in heads.items():
-            best[index], kept[index] = score[index], (epoch, head)
-        schedule.step(scores.get("val_loss"))
-        advance(len(configs))
-    by_head = [
-        {name: np.array([scores[name][k] for scores in curves]) for name in curves[0]} for k in range(len(configs))
-    ]
-    return [
-        Fit(curves=curve, best_epoch=epoch, best=head, failure=not_finite(curve))
-        for curve, (epoch, head) in zip(by_head, kept, strict=True)
-    ]
+    epochs = configs[0].epochs
+    wave = _Wave(train, val, start, configs, schedule)
+    courses: list[Course[Head]] = [Course(index) for index in range(len(configs))]
+    going = courses
+    for epoch in range(1, epochs + 1):
+        scores = wave.epoch(epoch)
+        for course in going:
+            place = wave.places[course.index]
+            course.add({name: float(values[place]) for name, values in scores.items()}, partial(wave.head, place))
+        going = remaining(going, watch, epochs)
+        if not going:
+            break
+        wave.shrink([course.index for course in going], epochs - epoch)
+    return [course.result() for course in courses]
+
+
+def fewer_places(places: int, heads: int) -> int:
+    """The last of the series places, places / 2, places / 4, ..., rounded up, that has room for `heads` >= 1."""
+    while places > 1 and -(-places // 2) >= heads:
+        places = -(-places // 2)
+    return places
 
 
 class _Wave:
-    """The state of K heads in training."""
+    """The state of K heads in training, of which some may have left.
 
-    def __init__(self, train: Samples, val: Samples | None, start: Head, configs: Sequence[TrainConfig]) -> None:
-        self.shared, self.count = configs[0], len(configs)
+    Attributes:
+        places: index of a config -> where its head lies, 0 to K - 1.
+    """
+
+    def __init__(
+        self, train: Samples, val: Samples | None, start: Head, configs: Sequence[TrainConfig], schedule: Schedule
+    ) -> None:
+        self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
+        self.places = {index: index for index in range(self.count)}
         self.features, self.labels = tf.constant(train.features), tf.constant(train.labels, tf.int32)
         self.val = None if val is None else (tf.constant(val.features), tf.constant(val.labels, tf.int32))
         kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count, axis=1)
@@ -115,7 +130,32 @@ class _Wave:
         self.beta_1 = tf.constant([[config.beta_1] for config in configs], tf.float32)
         self.beta_2 = tf.constant([[config.beta_2] for config in configs], tf.float32)
 
-    def train_epoch(self, epoch: int, rates: np.ndarray) -> Curves:
+    def epoch(self, epoch: int) -> Curves:
+        """The scores, each (K,), of one epoch of training and validation at the schedule's rates."""
+        rates = self.schedule.rates
+        scores = {**self._train(epoch, rates), **self._validate(), "learning_rate": rates}
+        self.schedule.step(scores.get("val_loss"))
+        return scores
+
+    def shrink(self, indices: Sequence[int], epochs: int) -> None:
+        """Goes on with the heads of `indices` in fewer places, where `epochs` more make that worth compiling."""
+        count = fewer_places(self.count, len(indices))
+        (rows, width), classes = self.features.shape, self.state[1][1].shape[-1]
+        if count == self.count or (self.count - count) * epochs * rows * width * classes < WORTH_COMPILING:
+            return
+        going = [self.places[index] for index in indices]
+        idle = [place for place in range(self.count) if place not in going]
+        kept = np.array((going + idle)[:count])
+        step, *pairs = self.state  # weights, first and second moments
+        self.state = (
+            step,
+            *((tf.gather(kernel, kept, axis=1), tf.gather(bias, kept, axis=0)) for kernel, bias in pairs),
+        )
+        self.beta_1, self.beta_2 = tf.gather(self.beta_1, kept), tf.gather(self.beta_2, kept)
+        self.schedule.keep(kept)
+        self.count, self.places = count, {index: place for place, index in enumerate(indices)}
+
+    def _train(self, epoch: int, rates: np.ndarray) -> Curves:
         """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
         rng = np.random.default_rng([self.shared.seed, epoch])
         order = rng.permutation(len(self.labels)).astype(np.int32)
@@ -131,7 +171,7 @@ class _Wave:
         )
         return {"train_loss": loss.numpy() / len(order), "train_top1": correct.numpy() / len(order)}
 
-    def validate(self) -> Curves:
+    def _validate(self) -> Curves:
         """val_loss and val_top1 of every head, (K,), with dropout off; nothing where there is no val."""
         if self.val is None:
             return {}
@@ -143,10 +183,10 @@ class _Wave:
             loss, correct = loss + losses.numpy(), correct + hits.numpy()
         return {"val_loss": loss / len(labels), "val_top1": correct / len(labels)}
 
-    def heads(self, indices: np.ndarray) -> dict[int, Head]:
-        """Copies of the heads at `indices` as they are now."""
+    def head(self, place: int) -> Head:
+        """A copy of the head at `place` as it is now."""
         kernel, bias = self.state[1]
-        return {int(index): Head(kernel[:, index].numpy(), bias[index].numpy()) for index in indices}
+        return Head(kernel[:, place].numpy(), bias[place].numpy())
 
 
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:

@@ -12,11 +12,16 @@ from pipeline.config import PLATEAU_FACTOR, PLATEAU_MIN_DELTA, PLATEAU_PATIENCE,
 
 
 class Schedule(Protocol):
-    """`rates` float (K,) are those of the coming epoch; `step` is told the epoch's validation losses (K,)."""
+    """`rates` float (K,) are those of the coming epoch; `step` is told the epoch's validation losses (K,).
+
+    `keep` goes on with the heads at `places`, int (L,), alone, in that order.
+    """
 
     rates: np.ndarray
 
     def step(self, val_loss: np.ndarray | None) -> None: ...
+
+    def keep(self, places: np.ndarray) -> None: ...
 
 
 def of(configs: Sequence[TrainConfig]) -> Schedule:
@@ -45,6 +50,9 @@ class Fixed:
         self._epoch += 1
         self.rates = self._table[min(self._epoch, len(self._table) - 1)]
 
+    def keep(self, places: np.ndarray) -> None:
+        self._table, self.rates = self._table[:, places], self.rates[places]
+
 
 class Plateau:
     """Reduce on plateau, each head by its own validation loss, as keras.callbacks.ReduceLROnPlateau does."""
@@ -64,3 +72,6 @@ class Plateau:
         stalled = self._waited >= PLATEAU_PATIENCE
         self.rates = np.where(stalled, self.rates * PLATEAU_FACTOR, self.rates)
         self._waited = np.where(stalled, 0, self._waited)
+
+    def keep(self, places: np.ndarray) -> None:
+        self.rates, self._lowest, self._waited = self.rates[places], self._lowest[places], self._waited[places]

@@ -76,13 +76,6 @@ def differences(config: TrainConfig, top1: float) -> dict[str, float]:
     return {name: top1 - row.top1 for name, row in rows.items() if row is not None}
 
 
-def caveat(dataset: str, weights: str) -> str:
-    """What must stand beside a score on `dataset` with `weights`, or an empty text."""
-    if dataset != "stanford_dogs" or weights in ("none", "tiny"):
-        return ""
-    return "ImageNet's training set contains the Stanford Dogs pictures: ImageNet weights have seen the test pictures."
-
-
 def _untrained_top1(config: TrainConfig, dataset: Dataset) -> float | None:
     columns = backbones.imagenet_columns(dataset.class_names)
     known = columns >= 0

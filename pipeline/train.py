@@ -10,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from pipeline import backbones, cli, datasets, progress, records, tracking
 from pipeline.config import TrainConfig, as_params
 from pipeline.datasets import Dataset
+from pipeline.fits import go_on
 from pipeline.tracking import Tracker
 from pipeline.trainers import trainer_for
 
@@ -23,7 +25,12 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     tracker.log_params(run_id, {**as_params(config), **records.cell_params(config)})
     trainer = trainer_for(config, dataset)
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
-        (fit,) = trainer.fit([config], advance)
+
+        def watch(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+            advance(len(indices))
+            return go_on(epoch, indices, val_top1)
+
+        (fit,) = trainer.fit([config], watch)
     tracker.log_curves(run_id, fit.curves)
     fit.require_finite()
     model = trainer.model(fit.best)

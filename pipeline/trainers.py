@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras
@@ -11,15 +11,15 @@ import numpy as np
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.finetune import NetworkTrainer
-from pipeline.fits import Fit
+from pipeline.fits import Fit, Watch
 from pipeline.transfer import HeadTrainer
 
 
 class Trainer(Protocol):
     """One cell of one data set, ready to be trained."""
 
-    def fit(self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = ...) -> list[Fit[Any]]:
-        """One fit for each of `configs`, on `train`, scored on `val`; tells `advance` how many epochs are done."""
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = ...) -> list[Fit[Any]]:
+        """One fit for each of `configs`, on `train`, scored on `val`; `watch` says after every epoch which go on."""
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Any:
         """What comes of train + val, with the learning rates (epochs,) of an earlier fit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from pipeline import backbones, datasets, features, heads, schedules
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.errors import UserError
-from pipeline.fits import Fit
+from pipeline.fits import Fit, Watch, go_on
 from pipeline.heads import Head, Samples
 from pipeline.scaling import Scaling
 
@@ -37,11 +37,9 @@ class HeadTrainer:
         self._labels = dataset.train.labels
         self._train, self._val = self._samples(train), self._samples(val)
 
-    def fit(
-        self, configs: Sequence[TrainConfig], advance: Callable[[int], None] = lambda epochs: None
-    ) -> list[Fit[Head]]:
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Head]]:
         """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
-        fits = heads.fit(self._train, self._val, self._start, configs, schedules.of(configs), advance)
+        fits = heads.fit(self._train, self._val, self._start, configs, schedules.of(configs), watch)
         return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import Postgres, why_no_postgres
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,3 +21,29 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: name its folder with REAL_DATA_DIR")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, for tests marked `postgres`: each makes a database of its own, `postgres.create(name)`.
+
+    Skips the test where this machine has none.
+    """
+    if reason := why_no_postgres():
+        pytest.skip(reason)
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A new sqlite database."""
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def any_url(request: pytest.FixtureRequest, url: str) -> str:
+    """A new database, of either kind."""
+    if request.param == "sqlite":
+        return url
+    return request.getfixturevalue("postgres").create(f"t{time.monotonic_ns()}")

@@ -111,3 +111,9 @@ def test_a_missing_or_empty_table_is_named(tmp_path: Path, content: bytes | None
         (tmp_path / "baselines.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"baselines\.csv"):
         baselines.load(tmp_path / "baselines.csv")
+
+
+def test_scores_on_pictures_that_imagenet_holds_say_so():
+    assert "have seen the test pictures" in baselines.caveat("stanford_dogs", "imagenet")
+    assert "have seen the test pictures" in baselines.caveat("stanford_dogs", "some/file.h5")
+    assert baselines.caveat("stanford_dogs", "none") == baselines.caveat("digits", "imagenet") == ""

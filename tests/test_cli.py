@@ -87,6 +87,17 @@ def test_a_signal_ends_cleanly_and_tells_how_to_go_on(number):
     assert (done.returncode, done.stderr.strip()) == (130, "interrupted. hint")
 
 
+def test_a_deferred_signal_takes_effect_at_the_end_of_the_block():
+    body = """import os, signal, time
+    with cli.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("whole", flush=True)
+    print("never")"""
+    done = run_main(body)
+    assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (130, "whole", "interrupted. hint")
+
+
 def test_an_unknown_flag_is_refused_before_anything_is_done():
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.prepare", "--datasett", "digits"], capture_output=True, text=True, cwd=ROOT

@@ -38,9 +38,25 @@ def trainer(dataset):
 
 
 @pytest.fixture(scope="module")
-def fit(trainer):
-    (fitted,) = trainer.fit([CONFIG])
-    return fitted
+def told():
+    """What the watch of `fits` was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def fits(trainer, told):
+    """Twice the same, of which the watch stops the second after its first epoch."""
+
+    def watch(epoch, indices, val_top1):
+        told.append((epoch, indices.tolist(), val_top1.tolist()))
+        return indices == 0
+
+    return trainer.fit([CONFIG, CONFIG], watch)
+
+
+@pytest.fixture(scope="module")
+def fit(fits):
+    return fits[0]
 
 
 def test_the_curves_are_those_of_a_head(fit):
@@ -61,15 +77,21 @@ def test_the_model_has_the_convolutions_of_the_best_epoch(trainer, fit, dataset)
     assert right.mean() == pytest.approx(fit.val_top1)
 
 
-@pytest.mark.slow
-def test_every_fit_begins_from_the_same_start(trainer, fit):
-    (again,) = trainer.fit([CONFIG])
-    assert again.curves["train_loss"].tolist() == fit.curves["train_loss"].tolist()
+def test_every_fit_begins_from_the_same_start(fits):
+    assert fits[1].curves["train_loss"][0] == fits[0].curves["train_loss"][0]
+
+
+def test_the_watch_is_told_every_epoch_and_stops_a_fit(fits, told):
+    assert [(epoch, indices) for epoch, indices, _top1 in told] == [(1, [0]), (2, [0]), (1, [1])]
+    assert [top1 for _epoch, _indices, (top1,) in told[:2]] == fits[0].curves["val_top1"].tolist()
+    assert [fit.pruned for fit in fits] == [False, True]
+    assert {len(curve) for curve in fits[1].curves.values()} == {1}
 
 
 def test_a_diverging_fit_says_so(trainer):
     (fitted,) = trainer.fit([dataclasses.replace(CONFIG, learning_rate=1e38)])
     assert "loss is" in fitted.failure
+    assert len(fitted.curves["train_loss"]) == 1
 
 
 def test_batchnorm_follows_small_data(trainer):

@@ -123,6 +123,8 @@ def test_a_diverging_head_fails_with_its_reason_and_spares_the_others(samples):
     assert "loss is nan in epoch" in fits[0].failure
     assert not fits[1].failure
     assert np.isfinite(fits[1].curves["val_loss"]).all()
+    assert not np.isfinite(fits[0].curves["val_loss"][-1])
+    assert len(fits[0].curves["val_loss"]) < CONFIG.epochs
 
 
 def test_the_best_epoch_is_kept(samples):
@@ -134,10 +136,81 @@ def test_the_best_epoch_is_kept(samples):
     assert len(fitted.rates) == fitted.best_epoch
 
 
-def test_every_epoch_is_told(samples):
-    told: list[int] = []
-    fit(samples, wave(), advance=told.append)
-    assert told == [len(ADAMS)] * CONFIG.epochs
+FIVE = wave((*ADAMS, (3e-2, 0.8, 0.99), (3e-3, 0.9, 0.9)), dataclasses.replace(CONFIG, epochs=8, dropout=0.3))
+
+
+def plateau(configs: list[TrainConfig]) -> list[TrainConfig]:
+    return [dataclasses.replace(config, lr_schedule="plateau") for config in configs]
+
+
+def stopping(stops: dict[int, set[int]], told: list | None = None):
+    """A watch that stops the heads stops[epoch] after that epoch, and files what it was told."""
+
+    def watch(epoch, indices, val_top1):
+        if told is not None:
+            told.append((epoch, indices.tolist(), val_top1.tolist()))
+        return np.array([index not in stops.get(epoch, ()) for index in indices])
+
+    return watch
+
+
+@pytest.mark.parametrize("worth", [0, np.inf], ids=["shrunk", "in its first shape"])
+def test_the_heads_that_go_on_end_as_if_nobody_had_left(samples, monkeypatch, worth):
+    monkeypatch.setattr(heads, "WORTH_COMPILING", worth)
+    stops = {2: {0, 3}, 5: {1, 2}}
+    for whole, pruned, epochs in zip(
+        fit(samples, plateau(FIVE)),
+        fit(samples, plateau(FIVE), watch=stopping(stops)),
+        (2, 5, 5, 2, 8),
+        strict=True,
+    ):
+        assert pruned.pruned is (epochs < 8)
+        for name, curve in pruned.curves.items():
+            np.testing.assert_allclose(curve, whole.curves[name][:epochs], atol=1e-5, err_msg=name)
+        assert pruned.best_epoch == int(np.argmax(whole.curves["val_top1"][:epochs])) + 1
+        if epochs == 8:
+            np.testing.assert_allclose(pruned.best.kernel, whole.best.kernel, atol=1e-5)
+
+
+def test_the_watch_is_told_of_those_in_training_alone(samples):
+    told: list = []
+    configs = wave([(1e38, 0.9, 0.999), *ADAMS])
+    fits = fit(samples, configs, watch=stopping({1: {2}}, told))
+    assert [(epoch, indices) for epoch, indices, _ in told if epoch > 1] == [(2, [1, 3]), (3, [1, 3])]
+    assert told[-1][2] == [fits[1].curves["val_top1"][-1], fits[3].curves["val_top1"][-1]]
+
+
+def test_a_wave_without_heads_ends(samples):
+    told: list = []
+    fit(samples, FIVE, watch=stopping({2: {0, 1, 2, 3, 4}}, told))
+    assert [epoch for epoch, *_ in told] == [1, 2]
+
+
+def test_without_validation_nobody_is_asked(samples):
+    told: list = []
+    (fitted,) = fit((samples[0], None), wave(ADAMS[:1]), watch=stopping({1: {0}}, told))
+    assert not told
+    assert len(fitted.curves["train_loss"]) == CONFIG.epochs
+
+
+def test_fewer_places_are_compiled_for_where_that_pays_and_once(samples, monkeypatch):
+    configs, watch = [*FIVE, *FIVE[:2]], stopping({1: {0, 1, 2, 3}})
+    fit(samples, configs)
+    before = heads._train_epoch.experimental_get_tracing_count()
+    fit(samples, configs, watch=watch)
+    assert heads._train_epoch.experimental_get_tracing_count() == before
+    monkeypatch.setattr(heads, "WORTH_COMPILING", 0)
+    for _again in range(2):
+        fit(samples, configs, watch=watch)
+        assert heads._train_epoch.experimental_get_tracing_count() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("places", "left", "fewer"),
+    [(8, 8, 8), (8, 5, 8), (8, 4, 4), (8, 3, 4), (8, 1, 1), (5, 3, 3), (3, 2, 2), (1, 1, 1)],
+)
+def test_the_series_of_places(places, left, fewer):
+    assert heads.fewer_places(places, left) == fewer
 
 
 def test_a_data_set_smaller_than_a_batch_is_one_batch(samples):

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import mlflow
@@ -48,14 +49,21 @@ def runs(folder: Path) -> list[mlflow.entities.Run]:
     return client.search_runs([client.get_experiment_by_name("alpharho").experiment_id], max_results=500)
 
 
-def has_trial_runs(folder: Path) -> bool:
-    """Asks the database itself: an MLflow client would create its tables, while the sweep is doing so."""
+def in_training(folder: Path) -> bool:
+    """Whether a trial runs: asked by plain SQL, for a client would create tables while the sweep is doing so."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True)) as database:
-            found = database.execute("SELECT 1 FROM tags WHERE key = 'alpharho.kind' AND value = 'trial' LIMIT 1")
-            return found.fetchone() is not None
+        with contextlib.closing(sqlite3.connect(f"file:{folder}/optuna.db?mode=ro", uri=True)) as database:
+            return database.execute("SELECT 1 FROM trials WHERE state = 'RUNNING' LIMIT 1").fetchone() is not None
     except sqlite3.OperationalError:  # no file, no table, or locked by the sweep: not yet
         return False
+
+
+def wait_until_in_training(process: subprocess.Popen, folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not in_training(folder):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no trial within two minutes"
+        time.sleep(0.2)
 
 
 def of_kind(found: list[mlflow.entities.Run], kind: str) -> list[mlflow.entities.Run]:
@@ -161,11 +169,7 @@ def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(finished, tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, number):
     process = start(tmp_path, *SWEEP, "--epochs=20000", "--resolutions=32")
-    deadline = time.monotonic() + 120
-    while not has_trial_runs(tmp_path):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no trial within two minutes"
-        time.sleep(0.5)
+    wait_until_in_training(process, tmp_path)
     process.send_signal(number)
     _out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -179,3 +183,24 @@ def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, n
         for trial in optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{tmp_path}/optuna.db").trials
     }
     assert states == {"FAIL"}
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_sweep_and_a_killed_one_is_finished_by_the_next(tmp_path):
+    flags = ("--epochs=300", "--trials=6", "--workers=2")
+    killed = start(tmp_path, *SWEEP, *flags)
+    wait_until_in_training(killed, tmp_path)
+    killed.kill()
+    killed.communicate(timeout=60)
+    rows = [line.split() for line in sweep(tmp_path, *flags).splitlines() if line.startswith("mobilenet_")]
+    assert [row[0] for row in rows] == ["mobilenet_0.25_32", "mobilenet_0.25_48"]
+    found = runs(tmp_path)
+    assert [
+        run.data.metrics["trials_complete"] + run.data.metrics["trials_pruned"] for run in of_kind(found, "cell")
+    ] == [6, 6]
+    assert {run.info.status for run in of_kind(found, "cell") + of_kind(found, "sweep")} == {"FINISHED"}
+    assert len(of_kind(found, "sweep")) == 1
+    trials = of_kind(found, "trial")
+    assert len({run.data.tags["alpharho.key"] for run in trials}) == len(trials)
+    states = Counter(run.data.tags["optuna.state"] for run in trials)
+    assert states["COMPLETE"] + states["PRUNED"] == 12

@@ -21,6 +21,7 @@ PACKAGES = ("pipeline", "tuning", "reports")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LONGEST_FILE = 320  # lines
 MLPROJECT_PYTHON = "3.11"  # of conda.yaml
+LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("docker/requirements*.txt")])
 
 # A module imports only from its left, that is from what stands above it here; a folder counts as one module.
 FLOW = (
@@ -50,9 +51,17 @@ FLOW = (
     "pipeline.evaluate",
     "pipeline.main",
     "tuning.search_space",
+    "tuning.storage",
     "tuning.study",
+    "tuning.mirror",
+    "tuning.claims",
+    "tuning.pulse",
+    "tuning.outcomes",
+    "tuning.ledger",
     "tuning.results",
     "tuning.search",
+    "tuning.sweep",
+    "tuning.workers",
     "reports.tables",
     "reports.figures",
     "reports.build",
@@ -184,7 +193,9 @@ def test_conda_pins_the_direct_dependencies_as_locked() -> None:
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements.txt", "requirements-dev.txt", "requirements-distributed.txt", "requirements-gpu.txt"]
+)
 def test_locks_satisfy_pyproject(file: str, python: str) -> None:
     locked = pins(ROOT / file, python)
     wrong = [
@@ -195,7 +206,27 @@ def test_locks_satisfy_pyproject(file: str, python: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("requirements*.txt")), ids=relative)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("extra", ["distributed", "gpu"])
+def test_a_lock_adds_only_its_extra(extra: str, python: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = pins(ROOT / f"requirements-{extra}.txt", python)
+    for requirement in map(Requirement, project["optional-dependencies"][extra]):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)])
+    common = pins(ROOT / "requirements.txt", python)
+    assert {name: locked.get(name) for name in common} == common
+    assert len(locked) > len(common)
+
+
+def test_the_servers_lock_has_the_versions_of_the_programs() -> None:
+    server = pins(ROOT / "docker" / "requirements-server.txt", MLPROJECT_PYTHON)
+    assert {"mlflow", "psycopg", "boto3"} <= set(server)
+    worker = pins(ROOT / "requirements-distributed.txt", MLPROJECT_PYTHON)
+    shared = server.keys() & worker.keys()
+    assert {name: server[name] for name in shared} == {name: worker[name] for name in shared}
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=relative)
 def test_locks_are_hashed_and_name_no_index(path: Path) -> None:
     text = re.sub(r"(^|\s)#.*", "", path.read_text(encoding="utf-8"))
     lines = [line.strip() for line in re.sub(r"\\\n", " ", text).splitlines() if line.strip()]

@@ -61,6 +61,17 @@ def test_a_replay_gives_back_the_curve():
     np.testing.assert_array_equal(rates(schedules.Fixed(curve), [[1.0]] * 3), curve)
 
 
+@pytest.mark.parametrize("kind", ["plateau", "cosine"])
+def test_the_heads_that_are_kept_fall_as_before(kind):
+    configs = [dataclasses.replace(CONFIG, learning_rate=rate, lr_schedule=kind, epochs=8) for rate in (0.1, 0.2, 0.3)]
+    losses = np.array([[1.0, 1.0, 1.0], [1.0, 0.9, 0.8], [1.0, 0.9, 0.9], [1.0, 0.9, 0.9], [0.9, 0.9, 0.9]])
+    whole, cut = schedules.of(configs), schedules.of(configs)
+    expected = rates(whole, losses)
+    np.testing.assert_array_equal(rates(cut, losses[:2]), expected[:2])
+    cut.keep(np.array([2, 0]))
+    np.testing.assert_array_equal(rates(cut, losses[2:, [2, 0]]), expected[2:, [2, 0]])
+
+
 def test_plateau_without_validation_is_a_mistake():
     with pytest.raises(ValueError, match="validation loss"):
         schedules.of([CONFIG]).step(None)

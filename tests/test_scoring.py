@@ -58,12 +58,6 @@ def test_differences_stand_only_where_something_was_published(config):
     assert scoring.differences(dataclasses.replace(paper_cell, alpha=0.5), 0.8) == {}
 
 
-def test_scores_on_pictures_that_imagenet_holds_say_so():
-    assert "have seen the test pictures" in scoring.caveat("stanford_dogs", "imagenet")
-    assert "have seen the test pictures" in scoring.caveat("stanford_dogs", "some/file.h5")
-    assert scoring.caveat("stanford_dogs", "none") == scoring.caveat("digits", "imagenet") == ""
-
-
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_imagenets_own_columns_reach_84_percent_of_the_dogs_untrained(real_data, tmp_path):

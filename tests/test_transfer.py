@@ -40,6 +40,12 @@ def test_the_model_on_pictures_is_the_head_on_the_table(trainer, dataset):
     assert fit.val_top1 > 0.5
 
 
+def test_a_watch_may_stop_a_head(trainer):
+    fits = trainer.fit([CONFIG, CONFIG], lambda epoch, indices, val_top1: indices == 0)
+    assert [fit.pruned for fit in fits] == [False, True]
+    assert [len(fit.curves["val_top1"]) for fit in fits] == [CONFIG.epochs, 1]
+
+
 def test_training_never_reads_the_test_split(dataset, tmp_path):
     def refuse():
         raise AssertionError("the test split was read")

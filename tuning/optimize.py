@@ -3,96 +3,99 @@
     python tuning/optimize.py --trials 40
 
 The trials are a total for each cell, so the same command goes on where it was stopped, and does nothing when all is
-done. It ends with a table of the cells beside the published numbers.
+done; on a further machine, with the same --storage, it joins in. It ends with a table of the cells beside the published
+numbers.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
     sys.path[0] = str(Path(__file__).parents[1])
 
 import optuna
+from optuna.storages import RDBStorage
 from rich.console import Console
 
-from pipeline import backbones, baselines, cli, datasets, records, scoring, tracking
-from pipeline.config import Cell, SweepConfig, as_params, spell
-from pipeline.datasets import Dataset
+from pipeline import baselines, cli, progress
+from pipeline.config import Cell, SweepConfig
 from pipeline.errors import UserError
-from pipeline.tracking import Tracker
-from tuning import results
+from tuning import results, workers
 from tuning import study as studies
-from tuning.search import is_finished, read_result, search_cell
+from tuning.results import CellResult
+from tuning.storage import explained, open_storage
 
-SWEEP_RUN = "mlflow_sweep_run_id"  # user attribute of a study
-Studies = dict[Cell, optuna.Study]
-
-
-def sweep(config: SweepConfig, tracker: Tracker) -> tuple[list[results.CellResult], list[str]]:
-    """Searches every cell, one after another; returns what came of them, and why others came to nothing."""
-    dataset = datasets.load(config)
-    cells = open_studies(config, dataset)
-    earlier = earlier_sweep(config, cells, tracker)
-    if earlier and not tracker.adopts and all(is_finished(study, config.trials, tracker) for study in cells.values()):
-        return [read_result(cell, study, tracker) for cell, study in cells.items()], []
-    tracker.ensure_baselines([row.as_run() for row in baselines.load()])
-    found, failures = [], []
-    with tracker.run(f"sweep {config.dataset}", kind="sweep", resume=earlier) as sweep_run:
-        shared = as_params(config)
-        tracker.log_metrics(sweep_run, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
-        tracker.log_params(sweep_run, shared)
-        records.log_dataset(tracker, sweep_run, config, dataset)
-        for cell, study in cells.items():
-            study.set_user_attr(SWEEP_RUN, sweep_run)
-            try:
-                found.append(search_cell(config, cell, dataset, study, tracker, sweep_run))
-            except studies.NoFinishedTrialError as error:
-                failures.append(str(error))
-    return found, failures
-
-
-def open_studies(config: SweepConfig, dataset: Dataset) -> Studies:
-    """The study of every cell, found or begun."""
-    storage = studies.open_storage(config.storage)
-    return {
-        cell: studies.open_study(
-            storage,
-            studies.study_name(config, cell.name),
-            config.train_config(cell),
-            pictures=dataset.train.digest,
-            weights=backbones.weights_identity(cell, config.weights),
-        )
-        for cell in config.cells
-    }
-
-
-def earlier_sweep(config: SweepConfig, cells: Studies, tracker: Tracker) -> str:
-    """The run of the sweep that searched exactly these cells before, or an empty id."""
-    run_id, *others = {study.user_attrs.get(SWEEP_RUN, "") for study in cells.values()}
-    if others or not tracker.has(run_id):
-        return ""
-    asked = tracker.params(run_id)
-    same = all(asked.get(name) == spell(getattr(config, name)) for name in ("alphas", "resolutions"))
-    return run_id if same else ""
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 
 def main() -> None:
     """A sweep by the flags; ends with its table, and with exit code 2 where a cell came to nothing."""
     config = cli.parse(SweepConfig)
-    tracker = tracking.connect(config.experiment)
-    with studies.explained(config.storage):
-        cells, failures = sweep(config, tracker)
-    trained = "head" if config.freeze_conv else "whole network"
-    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
-    Console().print(results.table(title, cells))
-    if caveat := scoring.caveat(config.dataset, config.weights):
-        print(caveat)
+    if workers.is_worker():
+        workers.end_with_parent()
+    with explained(config.storage):
+        storage = open_storage(config.storage)
+        done, total = _done(config, storage), config.trials * len(config.cells)
+        progress.note(f"{len(config.cells)} cells x {config.trials} trials: {done} of {total} done")
+        # mlflow and tensorflow take seconds to import: what is wrong with the flags or the database is said before.
+        from pipeline import tracking
+
+        tracker = tracking.connect(config.experiment)
+        if config.workers > 1:
+            cells, failures = _with_workers(config, storage, tracker)
+        else:
+            from tuning.sweep import sweep
+
+            cells, failures = sweep(config, storage, tracker, first=workers.index())
+    _show(config, cells)
     if failures:
         raise UserError("; ".join(failures))
 
 
+def _show(config: SweepConfig, cells: list[CellResult]) -> None:
+    trained = "head" if config.freeze_conv else "whole network"
+    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
+    Console().print(results.table(title, cells))
+    if caveat := baselines.caveat(config.dataset, config.weights):
+        print(caveat)
+
+
+def _done(config: SweepConfig, storage: RDBStorage) -> int:
+    """Trials of all cells that are complete or pruned, by anybody."""
+    return sum(studies.done(study.get_trials(deepcopy=False)) for study in _studies(config, storage).values())
+
+
+def _studies(config: SweepConfig, storage: RDBStorage) -> dict[Cell, optuna.Study]:
+    """The studies of the cells that somebody has begun."""
+    names = {cell: studies.study_name(config, cell.name) for cell in config.cells}
+    there = set(optuna.get_all_study_names(storage))
+    return {cell: optuna.load_study(study_name=name, storage=storage) for cell, name in names.items() if name in there}
+
+
+def _with_workers(config: SweepConfig, storage: RDBStorage, tracker: Tracker) -> tuple[list[CellResult], list[str]]:
+    """Lets worker processes do all of it, under one bar; what came of it is read from the databases."""
+    total, shown = config.trials * len(config.cells), 0
+    with progress.bar("trials", total=total, unit="trials") as advance:
+
+        def watch() -> None:
+            nonlocal shown
+            done = _done(config, storage)
+            advance(done - shown)
+            shown = done
+
+        failures = workers.run(config, watch)
+    found = {
+        cell: tracker.metrics(study.user_attrs[studies.CELL_RUN]) for cell, study in _studies(config, storage).items()
+    }
+    return [CellResult(cell, metrics) for cell, metrics in found.items() if "test_top1" in metrics], failures
+
+
 if __name__ == "__main__":
-    cli.run(main, resume_hint=f"To go on: {shlex.join(['python', *sys.argv])}")
+    command = re.sub(r"(//[^:/@]*:)[^@/]*@", r"\1***@", shlex.join(["python", *sys.argv]))  # without a password
+    cli.run(main, resume_hint=f"To go on: {command}")

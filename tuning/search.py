@@ -4,139 +4,132 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import optuna
-from optuna.trial import Trial, TrialState
 
-from pipeline import cli, progress, records
-from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
+from pipeline import progress, records
+from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
-from pipeline.fits import Fit
 from pipeline.tracking import Tracker
+from pipeline.tracking.runs import ERROR_TAG
 from pipeline.trainers import Trainer, trainer_for
-from tuning import search_space
+from tuning import claims, search_space
 from tuning import study as studies
+from tuning.claims import Claimed
+from tuning.ledger import Ledger
+from tuning.outcomes import outcome, replayed_rates, train_seconds
+from tuning.pulse import Pulse, beating
 from tuning.results import CellResult
+from tuning.storage import LockedElsewhereError, LockLostError, exclusive
+from tuning.study import CellStudy
 
-MLFLOW_RUN = "mlflow_run_id"  # user attribute of a study and of a trial
-_RATES = "learning_rates"  # of a trial: its curve up to its best epoch, which the final training replays
-_TESTED = "tested_with"  # of a study: how many trials were complete when its best model was tested
-
-
-def is_finished(study: optuna.Study, total: int, tracker: Tracker) -> bool:
-    """Whether `total` trials are done, the winner is tested, and MLflow still has the record."""
-    tested = study.user_attrs.get(_TESTED) == studies.count(study)["complete"]
-    return tested and not studies.left(study, total) and tracker.has(study.user_attrs.get(MLFLOW_RUN, ""))
+TESTED = "tested_with"  # user attribute of a study: how many trials were done when its best model was tested
 
 
-def read_result(cell: Cell, study: optuna.Study, tracker: Tracker) -> CellResult:
-    """What the record of a finished cell says."""
-    return CellResult(cell, tracker.metrics(study.user_attrs[MLFLOW_RUN]))
+class CellSearch:
+    """What one process does for one cell; any number of others may do the same at once.
 
-
-def search_cell(
-    config: SweepConfig, cell: Cell, dataset: Dataset, study: optuna.Study, tracker: Tracker, sweep_run: str
-) -> CellResult:
-    """Brings `study` to config.trials finished trials and tests its winner; does only what is left of both.
-
-    Raises NoFinishedTrialError where every trial diverged.
+    Args:
+        sweep_run: the MLflow run above the cell's.
     """
-    if is_finished(study, config.trials, tracker):
-        tracker.move(study.user_attrs[MLFLOW_RUN], sweep_run)
-        return read_result(cell, study, tracker)
-    begun = time.perf_counter()
-    earlier = study.user_attrs.get(MLFLOW_RUN, "")
-    with tracker.run(study.study_name, kind="cell", parent=sweep_run, resume=earlier) as run_id:
-        study.set_user_attr(MLFLOW_RUN, run_id)
-        spent = tracker.metrics(run_id).get("seconds", 0.0)
-        base = config.train_config(cell)
-        records.log_dataset(tracker, run_id, config, dataset)
-        search = _CellSearch(base, trainer_for(base, dataset), dataset, study, tracker, run_id)
+
+    def __init__(
+        self, config: SweepConfig, cell: Cell, dataset: Dataset, study: CellStudy, tracker: Tracker, sweep_run: str
+    ) -> None:
+        self.config, self.dataset, self.study, self.tracker = config, dataset, study, tracker
+        self.base = config.train_config(cell)
         # Whole networks are trained one by one, so that each draw knows what came of the one before.
-        search.run_waves(config.trials, config.wave if config.freeze_conv else 1)
-        search.test_winner()
-        tracker.log_metrics(run_id, {"seconds": spent + time.perf_counter() - begun})
-    return read_result(cell, study, tracker)
+        self.wave = config.wave if config.freeze_conv else 1
+        self.costs = records.cell_costs(self.base, dataset.num_classes)
+        self.run_id = self._open_run(sweep_run)
+        self.ledger = Ledger(study, tracker, self.run_id, self.base, self.costs)
+        self._trainer: Trainer | None = None
+        self._seconds = 0.0  # of this process: to make the trainer, and to train and test the winner
 
-
-@dataclass(frozen=True)
-class _CellSearch:
-    """Everything that the steps of one cell's search share; `run_id` is the cell's MLflow run."""
-
-    base: TrainConfig
-    trainer: Trainer
-    dataset: Dataset
-    study: optuna.Study
-    tracker: Tracker
-    run_id: str
+    def _open_run(self, sweep_run: str) -> str:
+        """The cell's run in MLflow, of which there is one, however many processes come at once."""
+        with exclusive(self.study.storage.engine, f"{self.study.name} run"):
+            earlier = self.study.attributes().get(studies.CELL_RUN, "")
+            run_id = self.tracker.open(self.study.name, "cell", parent=sweep_run, resume=earlier)
+            self.study.keep(studies.CELL_RUN, run_id)
+        records.log_dataset(self.tracker, run_id, self.config, self.dataset)
+        return run_id
 
     @property
-    def costs(self) -> dict[str, float]:
-        return records.cell_costs(self.base, self.dataset.num_classes)
+    def trainer(self) -> Trainer:
+        """Made when it is first needed; that extracts the feature table, or waits for another process to do so."""
+        if self._trainer is None:
+            begun = time.perf_counter()
+            self._trainer = trainer_for(self.base, self.dataset)
+            self._seconds += time.perf_counter() - begun
+        return self._trainer
 
-    def run_waves(self, total: int, wave: int) -> None:
-        """Trains until the study holds `total` finished trials, `wave` of them at a time."""
-        todo = studies.left(self.study, total)
+    def rest(self) -> None:
+        """Frees the memory of the backbone and the table."""
+        self._trainer = None
+
+    def run_waves(self) -> None:
+        """Trains while there are places; leaves when the rest is in other processes' hands."""
+        total, epochs = self.config.trials, self.base.epochs
+        todo = studies.places(self.study.trials(), total) * epochs
         if not todo:
             return
-        title = f"trials {self.base.cell.name}"
-        with progress.bar(title, total=todo * self.base.epochs, unit="epochs") as advance:
-            while size := min(studies.left(self.study, total), wave):
-                failures = self._run_wave(size, advance)
-                advance(-failures * self.base.epochs)  # these are drawn again
+        trainer, done = self.trainer, 0  # the trainer is made before a place is claimed, for that may take minutes
+        with progress.bar(f"trials {self.base.cell.name}", total=todo, unit="epochs") as advance:
+            while claimed := claims.claim(self.study, self.config, self.wave):
+                done += self._run_wave(trainer, claimed, advance)
+                # What others did, and what diverged and is drawn anew.
+                correction = todo - studies.places(self.study.trials(), total) * epochs - done
+                advance(correction)
+                done += correction
 
-    def _run_wave(self, size: int, advance: Callable[[int], None]) -> int:
-        """Draws and trains `size` trials together, records each in MLflow and in the study; how many of them failed."""
-        trials = studies.ask(self.study, size, self.base.seed)
-        runs: list[str] = []
-        told = 0
+    def _run_wave(self, trainer: Trainer, claimed: Sequence[Claimed], advance: Callable[[int], None]) -> int:
+        """Trains claimed trials together; keeps what came of them in the study, then in MLflow. How far it advanced."""
+        configs = [search_space.train_config(self.base, trial.params) for trial in claimed]
+        begun, numbers = time.perf_counter(), None
         try:
-            configs = [search_space.suggest(trial, self.base) for trial in trials]
-            runs += [self._start(trial, config) for trial, config in zip(trials, configs, strict=True)]
-            fits = self.trainer.fit(configs, advance)
-            for trial, run_id, fit in zip(trials, runs, fits, strict=True):
-                self._finish(trial, run_id, fit)
-                told += 1
-        except BaseException:
-            self._abandon(trials[told:], runs[told:])
-            raise
-        return sum(bool(fit.failure) for fit in fits)
+            with beating(self.study, claimed) as pulse:
+                watch = _Watch(claimed, pulse, self.base.epochs, advance)
+                fits = trainer.fit(configs, watch)
+                share = (time.perf_counter() - begun) / len(claimed)
+                found = [outcome(trial, fit, share) for trial, fit in zip(claimed, fits, strict=True)]
+                numbers = claims.finish(self.study, found)
+        finally:
+            if numbers is None:
+                claims.give_up(self.study, claimed)
+        self.ledger.deliver(numbers)
+        return watch.advanced
 
-    def _start(self, trial: Trial, config: TrainConfig) -> str:
-        params = {**as_params(config), **records.cell_params(config)}
-        return self.tracker.start_trial(f"{config.cell.name} trial {trial.number}", self.run_id, params)
+    def finish(self) -> bool:
+        """Tests the best model of a cell whose trials are done; False while another process is at it.
 
-    def _finish(self, trial: Trial, run_id: str, fit: Fit) -> None:
-        trial.set_user_attr(MLFLOW_RUN, run_id)
-        if fit.failure:
-            trial.set_user_attr(studies.FAILURE, fit.failure)
-            self.study.tell(trial, state=TrialState.FAIL)
-            tags = {"optuna.state": "FAIL", "alpharho.error": fit.failure}
-            self.tracker.end(run_id, "FAILED", self.costs, fit.curves, tags)
-        else:
-            trial.set_user_attr(_RATES, fit.rates.tolist())
-            trial.set_user_attr(studies.VAL_LOSS, float(fit.curves["val_loss"][fit.best_epoch - 1]))
-            self.study.tell(trial, fit.val_top1)
-            metrics = {**self.costs, "best_val_top1": fit.val_top1, "best_epoch": fit.best_epoch}
-            self.tracker.end(run_id, "FINISHED", metrics, fit.curves, {"optuna.state": "COMPLETE"})
+        Raises NoFinishedTrialError where every trial diverged.
+        """
+        try:
+            with exclusive(self.study.storage.engine, f"{self.study.name} test", wait=False):
+                if is_finished(self.study, self.config.trials, self.tracker):
+                    return True
+                self.ledger.settle()
+                try:
+                    self._test_winner()
+                except studies.NoFinishedTrialError as error:
+                    self.tracker.close(self.run_id, "FAILED", {ERROR_TAG: str(error)})
+                    raise
+                self.tracker.close(self.run_id)
+        except LockedElsewhereError:
+            return False
+        except LockLostError:  # this process was suspended; whoever came after did the same again
+            pass
+        return True
 
-    def _abandon(self, trials: Sequence[Trial], runs: Sequence[str]) -> None:
-        """An interrupted wave must not leave trials that seem to run; MLflow's runs are closed with the cell's."""
-        with cli.uninterrupted():
-            for trial in trials:
-                self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            for run_id in runs:
-                self.tracker.set_tags(run_id, {"optuna.state": "FAIL"})
-
-    def test_winner(self) -> None:
+    def _test_winner(self) -> None:
         """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it."""
-        winner, counts = studies.best(self.study), studies.count(self.study)
-        config = search_space.suggest(winner, self.base)
-        rates = np.array(winner.user_attrs[_RATES])
-        model = self.trainer.model(self.trainer.refit(config, rates))
+        trials = self.study.trials()
+        winner, counts = studies.best(trials, self.study.name), studies.count(trials)
+        trainer, begun = self.trainer, time.perf_counter()
+        config, rates = search_space.train_config(self.base, winner.params), replayed_rates(winner)
+        model = trainer.model(trainer.refit(config, rates))
         # What a longer search may change is a metric, for MLflow's params are for ever.
         drawn = search_space.HYPERPARAMETERS
         fixed = {name: value for name, value in as_params(self.base).items() if name not in drawn}
@@ -151,5 +144,40 @@ class _CellSearch:
         self.tracker.log_metrics(self.run_id, {**self.costs, **found})
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
         evaluate(model, config, self.dataset, self.tracker, self.run_id)
-        self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.study_name)
-        self.study.set_user_attr(_TESTED, counts["complete"])
+        self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
+        self._seconds += time.perf_counter() - begun
+        self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
+        self.study.keep(TESTED, studies.done(trials))
+
+
+class _Watch:
+    """Reports every epoch of a wave to its trials' doubles, and stops those that Optuna's pruner gives up."""
+
+    def __init__(self, claimed: Sequence[Claimed], pulse: Pulse, epochs: int, advance: Callable[[int], None]) -> None:
+        self._claimed, self._pulse, self._epochs, self._advance = claimed, pulse, epochs, advance
+        self.advanced = 0  # epochs, those included that pruned trials are spared
+
+    def __call__(self, epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+        """See pipeline.fits.Watch."""
+        kept = np.ones(len(indices), bool)
+        for place, (index, value) in enumerate(zip(indices, val_top1.tolist(), strict=True)):
+            trial = self._claimed[index]
+            self._pulse.report(trial, epoch, value)
+            trial.mirrored.report(value, epoch)
+            kept[place] = epoch == self._epochs or not trial.mirrored.should_prune()
+        step = len(indices) + int((~kept).sum()) * (self._epochs - epoch)
+        self._advance(step)
+        self.advanced += step
+        return kept
+
+
+def is_finished(study: CellStudy, total: int, tracker: Tracker) -> bool:
+    """Whether `total` trials are done, the winner is tested, and MLflow still has the record."""
+    trials, kept = study.trials(), study.attributes()
+    tested = kept.get(TESTED) == studies.done(trials)
+    return tested and not studies.left(trials, total) and tracker.has(kept.get(studies.CELL_RUN, ""))
+
+
+def read_result(cell: Cell, study: CellStudy, tracker: Tracker) -> CellResult:
+    """What the record of a finished cell says."""
+    return CellResult(cell, tracker.metrics(study.attributes()[studies.CELL_RUN]))

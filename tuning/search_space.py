@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-from optuna.trial import BaseTrial
+from optuna.distributions import BaseDistribution, FloatDistribution
 
 from pipeline.config import LEARNING_RATE_RANGE, ONE_MINUS_BETA_1_RANGE, ONE_MINUS_BETA_2_RANGE, TrainConfig
 
 HYPERPARAMETERS = ("learning_rate", "beta_1", "beta_2")
-RANGES = {
-    "learning_rate": LEARNING_RATE_RANGE,
-    "one_minus_beta_1": ONE_MINUS_BETA_1_RANGE,
-    "one_minus_beta_2": ONE_MINUS_BETA_2_RANGE,
+DISTRIBUTIONS: dict[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(*LEARNING_RATE_RANGE, log=True),
+    "one_minus_beta_1": FloatDistribution(*ONE_MINUS_BETA_1_RANGE, log=True),
+    "one_minus_beta_2": FloatDistribution(*ONE_MINUS_BETA_2_RANGE, log=True),
 }
 
 
-def suggest(trial: BaseTrial, base: TrainConfig) -> TrainConfig:
-    """`base` with the three hyperparameters that `trial` draws, each log-uniform.
-
-    A finished trial gives back what it had drawn.
-    """
-    drawn = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in RANGES.items()}
+def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:
+    """`base` with the three hyperparameters of a trial whose draw is `params`."""
     return dataclasses.replace(
         base,
-        learning_rate=drawn["learning_rate"],
-        beta_1=1 - drawn["one_minus_beta_1"],
-        beta_2=1 - drawn["one_minus_beta_2"],
+        learning_rate=params["learning_rate"],
+        beta_1=1 - params["one_minus_beta_1"],
+        beta_2=1 - params["one_minus_beta_2"],
     )

@@ -1,31 +1,36 @@
-"""One Optuna study for each cell: where it is stored, what it draws next, and what is left to do."""
+"""One Optuna study for each cell: its settings, what became of its trials, and what is left to do.
+
+python -m tuning.study --status                 # every study of optuna.db
+python -m tuning.study --status --storage URL
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-import numpy as np
 import optuna
-import sqlalchemy.exc
-from filelock import FileLock
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import make_url
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
 
+from pipeline import cli
 from pipeline.config import SweepConfig, TrainConfig, as_params
-from pipeline.errors import UserError, first_line
+from pipeline.errors import UserError
+from tuning.storage import exclusive, explained, open_storage, patiently
 
 # What may differ between two calls that go on with the same study.
 _FREE = frozenset(
     {"data_dir", "work_dir", "experiment", "skip_unreadable", "learning_rate", "beta_1", "beta_2", "export_backbone"}
 )
 _SETTINGS = "settings"
-FAILURE = "failure"  # user attribute of a trial: why its objective is worthless
-VAL_LOSS = "val_loss"  # user attribute of a trial: at its best epoch
-_SQLITE_TIMEOUT = 60  # s; six writers had no "database is locked" with it
+CELL_RUN = "mlflow_run_id"  # user attribute of a study: the cell's run in MLflow
+TOTAL = "trials"  # user attribute of a study: how many were asked for last
+FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)
 
 
 def study_name(config: SweepConfig | TrainConfig, cell_name: str) -> str:
@@ -35,51 +40,53 @@ def study_name(config: SweepConfig | TrainConfig, cell_name: str) -> str:
     return f"{config.dataset}-{cell_name}-{mode}{asked}"
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Connects, and creates the tables where there are none.
-
-    Raises:
-        UserError: the database does not answer, is read-only, damaged, or of another version of Optuna.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        file = make_url(url).database if url.startswith("sqlite") else None
-        if not file:
-            return RDBStorage(url)
-        if not Path(file).absolute().parent.is_dir():  # which the lock would make, after any slip of the pen
-            raise FileNotFoundError(f"no folder {Path(file).absolute().parent}")
-        # Two processes that create the tables of one sqlite file at once leave it broken.
-        with FileLock(f"{Path(file).absolute()}.lock", timeout=_SQLITE_TIMEOUT):
-            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT}})
-    except sqlalchemy.exc.ArgumentError as error:
-        raise UserError(
-            f"wanted a database URL such as sqlite:///optuna.db for --storage. Received: {url!r}"
-        ) from error
-    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ImportError, OSError) as error:
-        raise UserError(
-            f"wanted an Optuna {optuna.__version__} database at {make_url(url)!r}. Received: {first_line(error)}. "
-            "Way out: start its server, run `optuna storage upgrade --storage URL`, or name another with --storage"
-        ) from error
-
-
-@contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turns an outage of the database in the middle of a sweep into a UserError."""
-    try:
-        yield
-    except StorageInternalError as error:
-        raise UserError(
-            f"wanted the database {make_url(url)!r} to take what was found. Received: "
-            f"{first_line(error.__cause__ or error)}. Way out: put that right and start again; "
-            "finished trials are kept"
-        ) from error
-
-
 class NoFinishedTrialError(UserError):
     """Every trial of a study failed."""
 
 
-def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str, weights: str) -> optuna.Study:
+@dataclass(frozen=True)
+class CellStudy:
+    """A study that is being worked on.
+
+    Attributes:
+        settings: what all of its trials share; name -> text.
+    """
+
+    study: optuna.Study
+    storage: RDBStorage
+    settings: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.study.study_name
+
+    def trials(self) -> list[FrozenTrial]:
+        """All of them, not to be changed; only unfinished and new ones are fetched."""
+        return patiently(lambda: self.study.get_trials(deepcopy=False))
+
+    def attributes(self) -> dict[str, Any]:
+        """User attributes of the study."""
+        return patiently(lambda: self.study.user_attrs)
+
+    def keep(self, name: str, value: object) -> None:
+        """Writes a user attribute of the study."""
+        patiently(lambda: self.study.set_user_attr(name, value))
+
+    def require_settings(self) -> None:
+        """Raises UserError where another process began the study with other settings; says which."""
+        begun_with = self.attributes().get(_SETTINGS, {})
+        differing = sorted(
+            key for key in {*self.settings, *begun_with} if self.settings.get(key) != begun_with.get(key)
+        )
+        if differing:
+            raise UserError(
+                f"wanted the settings that the study {self.name} was begun with. Received: "
+                + ", ".join(f"{key} {self.settings.get(key)} (begun with {begun_with.get(key)})" for key in differing)
+                + ". Way out: the old settings, or a new database: --storage sqlite:///another.db"
+            )
+
+
+def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str, weights: str) -> CellStudy:
     """Finds the study, or begins it.
 
     Args:
@@ -90,65 +97,114 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     Raises:
         UserError: its trials had other settings or other pictures; says which.
     """
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
     settings |= {"pictures": pictures, "weights": weights}
-    begun_with = study.user_attrs.get(_SETTINGS)
-    if begun_with is None or not study.get_trials(deepcopy=False):
-        study.set_user_attr(_SETTINGS, settings)
-    elif begun_with != settings:
-        differing = sorted(key for key in {*settings, *begun_with} if settings.get(key) != begun_with.get(key))
-        raise UserError(
-            f"wanted the settings that the study {name} was begun with. Received: "
-            + ", ".join(f"{key} {settings.get(key)} (begun with {begun_with.get(key)})" for key in differing)
-            + ". Way out: the old settings, or a new database: --storage sqlite:///another.db"
-        )
-    return study
+    with exclusive(storage.engine, name):
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        found = CellStudy(study, storage, settings)
+        if not found.trials():
+            found.keep(_SETTINGS, settings)
+    found.require_settings()
+    return found
 
 
-def count(study: optuna.Study) -> dict[str, int]:
-    """Trials by state: complete, failed (the objective was worthless) and interrupted (they can be had again)."""
-    trials = study.get_trials(deepcopy=False)
-    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-    spoiled = sum(FAILURE in trial.user_attrs for trial in failed)
+def is_interrupted(trial: FrozenTrial) -> bool:
+    """Whether it ended without an outcome, because its process was stopped or died; it can be had again."""
+    return trial.state == TrialState.FAIL and not failure(trial)
+
+
+def failure(trial: FrozenTrial) -> str:
+    """Why its objective is worthless, or an empty text."""
+    return trial.user_attrs.get(FIT, {}).get("failure", "")
+
+
+def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """Trials by what became of them: complete, pruned, failed (the objective was worthless), interrupted, running."""
+    states = Counter("INTERRUPTED" if is_interrupted(trial) else trial.state.name for trial in trials)
     return {
-        "complete": sum(trial.state == TrialState.COMPLETE for trial in trials),
-        "failed": spoiled,
-        "interrupted": len(failed) - spoiled,
+        "complete": states["COMPLETE"],
+        "pruned": states["PRUNED"],
+        "failed": states["FAIL"],
+        "interrupted": states["INTERRUPTED"],
+        "running": states["RUNNING"],
     }
 
 
-def left(study: optuna.Study, total: int) -> int:
-    """How many trials are still to be done, of `total`.
+def done(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials are complete or pruned; a trial is one or the other for ever."""
+    counts = count(trials)
+    return counts["complete"] + counts["pruned"]
+
+
+def left(trials: Sequence[FrozenTrial], total: int) -> int:
+    """How many trials are still to be finished, of `total`.
 
     A trial that diverged is drawn anew, but no more than `total` times: where every draw diverges the search ends.
     """
-    done = count(study)
-    return max(0, min(total - done["complete"], 2 * total - done["complete"] - done["failed"]))
+    return max(0, min(total, 2 * total - count(trials)["failed"]) - done(trials))
 
 
-def ask(study: optuna.Study, size: int, seed: int) -> list[Trial]:
-    """Draws `size` trials.
-
-    The sampler is made anew for every wave from (seed, trials so far): a search that was interrupted between two waves
-    goes on with the draws it would have made, and no call repeats an earlier one's.
-    """
-    number = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
-    return [study.ask() for _ in range(size)]
+def places(trials: Sequence[FrozenTrial], total: int) -> int:
+    """How many trials may be begun: those that are left, and that nobody is at."""
+    return max(0, left(trials, total) - count(trials)["running"])
 
 
-def best(study: optuna.Study) -> FrozenTrial:
+def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
     """The finished trial with the highest validation top-1; among equals, which are common, the lowest loss.
 
-    Raises NoFinishedTrialError where none finished.
+    Raises NoFinishedTrialError where none of the study `name` finished.
     """
-    trials = study.get_trials(deepcopy=False)
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if finished:
-        return max(finished, key=lambda trial: (trial.value, -trial.user_attrs.get(VAL_LOSS, 0.0), -trial.number))
-    reasons = sorted({trial.user_attrs.get(FAILURE, "interrupted") for trial in trials})
+        return max(finished, key=lambda trial: (trial.value, -trial.user_attrs[FIT]["val_loss"], -trial.number))
+    reasons = sorted({failure(trial) or "interrupted" for trial in trials})
     raise NoFinishedTrialError(
-        f"wanted a finished trial in {study.study_name}. Received: only failed ones ({'; '.join(reasons)}). "
+        f"wanted a finished trial in {name}. Received: only failed ones ({'; '.join(reasons)}). "
         "Way out: more --epochs, another --batch_size, or other --weights"
     )
+
+
+@dataclass(frozen=True)
+class StatusConfig:
+    """Prints what became of the trials of every study."""
+
+    status: bool = False
+    """print it"""
+    storage: str = SweepConfig.storage
+    """Optuna's storage"""
+
+
+def status_table(storage: RDBStorage, now: datetime) -> Table:
+    """A row for each study: trials, the age of the oldest that runs, what is left of those asked for last, the best."""
+    shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    shown.add_column("study", overflow="fold")
+    for column in ("done", "pruned", "failed", "running", "age s", "left", "val %"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for name in sorted(optuna.get_all_study_names(storage)):
+        study = optuna.load_study(study_name=name, storage=storage)
+        trials = study.get_trials(deepcopy=False)
+        counts, total = count(trials), study.user_attrs.get(TOTAL)
+        started = [trial.datetime_start for trial in trials if trial.state == TrialState.RUNNING]
+        age = (now - min(filter(None, started))).total_seconds() if started else None
+        values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+        shown.add_row(
+            name,
+            *(str(counts[state]) for state in ("complete", "pruned", "failed", "running")),
+            "-" if age is None else f"{age:.0f}",
+            "-" if total is None else str(left(trials, total)),
+            f"{100 * max(values):.1f}" if values else "-",
+        )
+    return shown
+
+
+def main() -> None:
+    """Prints the status of every study."""
+    config = cli.parse(StatusConfig)
+    if not config.status:
+        raise UserError("wanted something to do. Received: no flag. Way out: python -m tuning.study --status")
+    with explained(config.storage):
+        Console().print(status_table(open_storage(config.storage), datetime.now()))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -2,17 +2,20 @@
 
     tracker = connect("alpharho")
     with tracker.run("sweep digits", "sweep") as sweep:
-        trial = tracker.start_trial("trial 0", parent=sweep, params={"learning_rate": 1e-3})
-        tracker.end(trial, curves=fit.curves)
+        tracker.log_params(sweep, {"epochs": 30})
+        tracker.publish(TrialRun("trial 0", "digits#0", "FINISHED", started, ended, curves=fit.curves), parent=sweep)
 
-Everything goes by explicit run ids: mlflow's stack of active runs is per thread, and a wave has many runs open at once.
+Everything goes by explicit run ids: mlflow's stack of active runs is per thread, and several processes share a sweep's.
 """
 
 from pipeline.tracking.environment import environment_tags
+from pipeline.tracking.outages import Outage
+from pipeline.tracking.runs import RunRecord
 from pipeline.tracking.store import open_store
-from pipeline.tracking.tracker import RunRecord, Tracker
+from pipeline.tracking.tracker import Tracker
+from pipeline.tracking.trials import TrialRun
 
-__all__ = ["RunRecord", "Tracker", "connect", "environment_tags"]
+__all__ = ["Outage", "RunRecord", "Tracker", "TrialRun", "connect", "environment_tags"]
 
 
 def connect(experiment: str) -> Tracker:

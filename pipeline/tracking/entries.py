@@ -17,18 +17,19 @@ from pipeline.config import spell
 MAX_METRICS = 800
 
 
-def points(metrics: Mapping[str, float]) -> list[Metric]:
-    """Single values, as step 0."""
-    now = _now()
-    return [Metric(name, _storable(value), now, 0) for name, value in metrics.items()]
+def points(metrics: Mapping[str, float], time_ms: int) -> list[Metric]:
+    """Single values, as step 0.
+
+    The stores keep one copy of a point that comes twice, but only where its time is the same.
+    """
+    return [Metric(name, _storable(value), time_ms, 0) for name, value in metrics.items()]
 
 
-def curve_points(curves: Mapping[str, Iterable[float]]) -> list[Metric]:
-    """One value for each epoch, as steps 1, 2, ..."""
-    now = _now()
+def curve_points(curves: Mapping[str, Iterable[float]], started_ms: int, ended_ms: int) -> list[Metric]:
+    """One value for each epoch, as steps 1, 2, ...; their times are spread evenly, the last one at the end."""
     return [
-        Metric(name, _storable(value), now, epoch)
-        for name, values in curves.items()
+        Metric(name, _storable(value), started_ms + (ended_ms - started_ms) * epoch // len(values), epoch)
+        for name, values in ((name, list(values)) for name, values in curves.items())
         for epoch, value in enumerate(values, start=1)
     ]
 
@@ -48,7 +49,7 @@ def write(
     params: Sequence[Param] = (),
     tags: Sequence[RunTag] = (),
 ) -> None:
-    """One call where everything fits, none where there is nothing."""
+    """One call where everything fits, none where there is nothing. The second time it changes nothing."""
     batches = itertools.zip_longest(
         _chunks(metrics, MAX_METRICS),
         _chunks(params, MAX_PARAMS_TAGS_PER_BATCH),
@@ -68,6 +69,6 @@ def _storable(value: float) -> float:
     return float(value) if math.isfinite(value) else math.nan
 
 
-def _now() -> int:
+def now_ms() -> int:
     """Milliseconds since 1970."""
     return int(time.time() * 1000)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -17,6 +20,8 @@ from mlflow.types import Schema, TensorSpec
 from pipeline.errors import UserError
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
+from pipeline.tracking.outages import impatient, patiently
+from pipeline.tracking.runs import KEY_TAG
 
 if TYPE_CHECKING:
     import keras
@@ -25,60 +30,124 @@ CLASSES = "classes.json"
 
 
 def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str]) -> str:
-    """Logs `model` (uint8 (n, h, w, 3) -> float32 (n, C) probabilities) to `run`. Returns its URI."""
-    import mlflow.keras
+    """Logs `model` (uint8 (n, h, w, 3) -> float32 (n, C) probabilities) to `run`. Returns its URI.
 
-    # Made here because Model.log would put it into the active experiment, which is none of ours.
-    logged = client.create_logged_model(
-        run.info.experiment_id,
-        name="model",
-        source_run_id=run.info.run_id,
-        params=run.data.params,
-        model_type="classifier",
-    )
+    Does what mlflow's Model.log does, in steps each of which can be tried again.
+    """
+    run_id = run.info.run_id
+    logged = _create(client, run)
+    model_id = logged.model_id
     try:
-        Model.log(
-            artifact_path=None,
-            flavor=mlflow.keras,
-            model_id=logged.model_id,
-            run_id=run.info.run_id,
-            model=model,
-            signature=_signature(len(class_names)),
-            # Written out, or mlflow imports everything in a fresh process to find them: 20 s.
-            pip_requirements=requirements("mlflow", "tensorflow", "keras", "numpy"),
-            metadata={"class_names": list(class_names)},
-        )
-    except BaseException:
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/model"
+            description = Model(logged.artifact_location, run_id, model_uuid=model_id, model_id=model_id)
+            _save(path, description, model, class_names)
+            patiently(lambda: client.log_model_artifacts(model_id, path))
+        text = json.dumps(list(class_names), ensure_ascii=False, indent=1)
+        patiently(lambda: client.log_text(run_id, text, CLASSES))
+        _link(client, run_id, model_id)
+        patiently(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.READY))
+    except BaseException as error:
+        try:
+            with impatient():
+                patiently(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.FAILED))
+        except (UserError, MlflowException) as outage:
+            error.add_note(f"The model {model_id} could not be marked as failed: {outage}")
         raise
-    client.log_text(run.info.run_id, json.dumps(list(class_names), ensure_ascii=False, indent=1), CLASSES)
     return logged.model_uri
 
 
 def register(client: MlflowClient, run_id: str, model_uri: str, name: str, alias: str) -> None:
     """Makes a logged model the newest version of `name`, and lets `alias` point at it: models:/name@alias."""
     name = re.sub(r"[/:]+", "-", name).strip("-")  # which mlflow forbids, and folder:PATH contains
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    model_id = model_uri.rpartition("/")[2]
-    version = client.create_model_version(name, source=model_uri, run_id=run_id, model_id=model_id)
-    client.set_registered_model_alias(name, alias, version.version)
+
+    def create_name() -> None:
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def create_version() -> ModelVersion:
+        model_id = model_uri.rpartition("/")[2]
+        return client.create_model_version(name, source=model_uri, run_id=run_id, model_id=model_id)
+
+    def find_version() -> ModelVersion:
+        versions = client.search_model_versions(f"run_id = '{run_id}'")
+        return next((v for v in versions if (v.name, v.source) == (name, model_uri)), None) or create_version()
+
+    patiently(create_name)
+    version = patiently(create_version, find_version)
+    patiently(lambda: client.set_registered_model_alias(name, alias, version.version))
 
 
 def load(run: Run) -> keras.Model:
     """The model that `run` logged last. Raises UserError where it logged none."""
     import mlflow.keras
 
-    outputs = run.outputs.model_outputs if run.outputs else []
+    outputs = _outputs(run)
     if not outputs:
         raise UserError(
             f"wanted a run that holds a model. Received: {run.info.run_id} ({run.info.run_name}), which has none. "
             "Way out: take the id of a finished train or cell run from `mlflow ui`."
         )
-    return mlflow.keras.load_model(f"models:/{outputs[-1].model_id}")
+    return mlflow.keras.load_model(f"models:/{outputs[-1]}")
+
+
+def _create(client: MlflowClient, run: Run) -> LoggedModel:
+    """An empty model of the run."""
+    experiment_id, run_id, key = run.info.experiment_id, run.info.run_id, uuid.uuid4().hex
+
+    def create() -> LoggedModel:
+        return client.create_logged_model(
+            experiment_id,
+            name="model",
+            source_run_id=run_id,
+            params=run.data.params,
+            tags={KEY_TAG: key},
+            model_type="classifier",
+        )
+
+    def find() -> LoggedModel:
+        models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+        return next((model for model in models if model.tags.get(KEY_TAG) == key), None) or create()
+
+    return patiently(create, find)
+
+
+def _save(path: str, description: Model, model: keras.Model, class_names: Sequence[str]) -> None:
+    import mlflow.keras
+
+    mlflow.keras.save_model(
+        model,
+        path,
+        mlflow_model=description,
+        signature=_signature(len(class_names)),
+        # Written out, or mlflow imports everything in a fresh process to find them: 20 s.
+        pip_requirements=requirements("mlflow", "tensorflow", "keras", "numpy"),
+        metadata={"class_names": list(class_names)},
+    )
+
+
+def _link(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Shows the model beside its run, and the run's single values beside the model."""
+
+    def link() -> None:
+        run = client.get_run(run_id)
+        if model_id not in _outputs(run):
+            client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        history = (point for name in run.data.metrics for point in client.get_metric_history(run_id, name))
+        singles = (point for point in history if point.step == 0)
+        client.log_batch(
+            run_id, [Metric(p.key, p.value, p.timestamp, p.step, model_id=model_id, run_id=run_id) for p in singles]
+        )
+
+    patiently(link)
+
+
+def _outputs(run: Run) -> list[str]:
+    """The ids of the models that the run logged."""
+    return [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
 
 
 def _signature(class_count: int) -> ModelSignature:

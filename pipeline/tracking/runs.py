@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -13,6 +14,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.errors import UserError
 from pipeline.tracking.outages import shown
+
+Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "baseline"]
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+KIND_TAG = "alpharho.kind"
+ERROR_TAG = "alpharho.error"
+KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose id was never heard
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how mlflow says that it knows no such run
 PAGE = 1000  # runs; mlflow itself stops after so many
@@ -37,6 +45,11 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The tag alpharho.key, or empty."""
+        return self.tags.get(KEY_TAG, "")
 
 
 def get(client: MlflowClient, run_id: str) -> Run:
@@ -73,6 +86,37 @@ def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted
         token = page.token
         if not token:
             return
+
+
+def children(client: MlflowClient, experiment_id: str, parent: str) -> Iterator[RunRecord]:
+    """The runs right below another, newest first."""
+    return search(client, experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'", deleted=False)
+
+
+def with_key(client: MlflowClient, experiment_id: str, key: str) -> list[str]:
+    """The ids of the runs that carry this key, in ascending order: at most one, unless a call came through twice."""
+    # mlflow's filters know no escape for a quote; LIKE has a letter that stands for any, and an escape of its own.
+    pattern = key.replace("'", "_").replace("\\", "_")
+    found = search(client, experiment_id, f"tags.`{KEY_TAG}` LIKE '{pattern}'", deleted=False)
+    return sorted(run.run_id for run in found if run.key == key)
+
+
+def delete(client: MlflowClient, run_id: str) -> None:
+    """Into the waste basket; what lies there already, or never was, stays so."""
+    try:
+        client.delete_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+
+
+def delete_tag(client: MlflowClient, run_id: str, name: str) -> None:
+    """Whether it is there or not."""
+    try:
+        client.delete_tag(run_id, name)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
 
 
 def _record(run: Run) -> RunRecord:

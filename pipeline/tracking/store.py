@@ -13,26 +13,23 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # "View run at" once for every trial
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# mlflow's own retries, 7 of them, repeat whatever failed, and so make a run twice where only the answer was lost.
+# pipeline/tracking/outages.py tries again instead, and notices a silent server sooner than after mlflow's 120 s.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
-import sqlalchemy
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import UserError
 from pipeline.tracking.outages import explained, impatient, one_line, shown
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
-SQLITE_BUSY_SECONDS = 20  # as long as mlflow itself waits for another writer
-OTHER_STORE = "set MLFLOW_TRACKING_URI to another store, such as sqlite:///other.db"
 
 
 def open_store(experiment: str) -> tuple[MlflowClient, str]:
@@ -41,7 +38,9 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
     _quieten()
     with explained(), lock(uri):
         if _scheme(uri) in DATABASE_ENGINES:
-            _prepare_database(uri)
+            from pipeline.tracking import database  # its imports take a second, which a server's clients need not spend
+
+            database.prepare(uri, _sqlite_path(uri))
         # Explicit, because mlflow would choose a stray ./mlruns over ./mlflow.db; children inherit it.
         mlflow.set_tracking_uri(uri)
         try:
@@ -82,6 +81,8 @@ def _scheme(uri: str) -> str:
 def _sqlite_path(uri: str) -> Path | None:
     if _scheme(uri) != "sqlite":
         return None
+    import sqlalchemy
+
     database = sqlalchemy.make_url(uri).database
     return Path(database).absolute() if database else None
 
@@ -89,63 +90,11 @@ def _sqlite_path(uri: str) -> Path | None:
 def _absolute(uri: str) -> str:
     """A sqlite URI that means the same file wherever the program, or a child of it, goes; others unchanged."""
     path = _sqlite_path(uri)
-    return uri if path is None or "?" in uri else _sqlite_uri(path)
+    return uri if path is None or "?" in uri else sqlite_uri(path)
 
 
-def _sqlite_uri(path: Path) -> str:
+def sqlite_uri(path: Path) -> str:
     return "sqlite:///" + str(path).replace("%", "%25")
-
-
-def _prepare_database(uri: str) -> None:
-    """Makes a sqlite file where there is none, and checks the version and that it can be written."""
-    path = _sqlite_path(uri)
-    if path is not None and (not path.exists() or path.stat().st_size == 0):
-        _create_sqlite(path)
-    try:
-        engine = sqlalchemy.create_engine(uri, connect_args={"timeout": SQLITE_BUSY_SECONDS} if path else {})
-        with engine.connect() as connection:
-            if path:
-                # A write that is never committed: "begin immediate" alone succeeds on a file that is read-only.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                connection.exec_driver_sql("CREATE TABLE alpharho_may_write (id)")
-                connection.rollback()
-            tables = sqlalchemy.inspect(connection).get_table_names()
-            revision = MigrationContext.configure(connection).get_current_revision()
-        engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise UserError(
-            f"wanted an MLflow database that can be written at {shown(uri)}. Received: {one_line(error)}. "
-            f"Way out: put that right, or {OTHER_STORE}."
-        ) from error
-    if tables:
-        _check_revision(uri, revision)
-
-
-def _create_sqlite(path: Path) -> None:
-    """Under another name first, so that a stop half-way leaves no half-made database behind."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    # The root of the Default experiment, which would be ./mlruns otherwise.
-    store = SqlAlchemyStore(_sqlite_uri(part), (path.parent / ARTIFACTS).as_uri())
-    store.engine.dispose()
-    part.replace(path)
-
-
-def _check_revision(uri: str, revision: str | None) -> None:
-    """mlflow itself migrates some old databases unasked, without a backup, and fails on others with a traceback."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    scripts = ScriptDirectory.from_config(config)
-    wanted = scripts.get_current_head()
-    if revision == wanted:
-        return
-    older = revision in {script.revision for script in scripts.walk_revisions()}
-    way_out = f"keep a copy and run `mlflow db upgrade {shown(uri)}`, or {OTHER_STORE}" if older else OTHER_STORE
-    age = "an older MLflow's" if older else "a newer MLflow's, another program's or a half-made one's"
-    raise UserError(
-        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {shown(uri)}. "
-        f"Received: schema {revision}, {age}. Way out: {way_out}."
-    )
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> Experiment:

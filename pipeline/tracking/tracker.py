@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.cli import uninterrupted
-from pipeline.config import spell
 from pipeline.errors import UserError
-from pipeline.tracking import inputs, models, runs
-from pipeline.tracking.entries import curve_points, points, run_params, run_tags, write
+from pipeline.tracking import baselines, inputs, models, runs, trials
+from pipeline.tracking.entries import curve_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
-from pipeline.tracking.outages import explained, impatient
-from pipeline.tracking.runs import RunRecord
+from pipeline.tracking.outages import impatient, patient
+from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG, Kind, RunRecord, Status
 from pipeline.tracking.store import lock
+from pipeline.tracking.trials import TrialRun
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
+    from mlflow.entities import Metric
 
-Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "baseline"]
-Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-KIND_TAG = "alpharho.kind"
-ERROR_TAG = "alpharho.error"
 COMPUTING_KINDS = {"sweep", "cell", "train", "main"}  # they say on what they were computed
 INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # mlflow's own, where a person gave no --run-name
@@ -40,16 +37,17 @@ RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # mlflow's own, where a person g
 class Tracker:
     """Writes to and reads from one MLflow experiment; made by `connect`.
 
-    Remembers the runs it opened and has not closed, so that none is left RUNNING when the program is stopped.
+    Every method waits for a store that is away for a while, and then goes on as if nothing had been: nothing is missing
+    and nothing is there twice. It raises Outage (a UserError) after ten minutes, and UserError at once where a person
+    must mend the store.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
         self.client = client
         self.experiment_id = experiment_id
-        self._open: dict[str, str | None] = {}  # run id -> its parent's
-        self._adoptable = os.environ.get("MLFLOW_RUN_ID")
+        self._adoptable = os.environ.get("MLFLOW_RUN_ID", "")
 
-    @contextmanager
+    @contextlib.contextmanager
     def run(
         self,
         name: str,
@@ -58,62 +56,89 @@ class Tracker:
         tags: Mapping[str, object] | None = None,
         resume: str = "",
     ) -> Iterator[str]:
-        """Opens a run and yields its id. The first one without a parent is `mlflow run`'s own, where that started us.
-
-        `resume` is the id of an earlier run to go on with; where this experiment no longer has it, a new one is made.
+        """Opens a run as `open` does, and yields its id.
 
         Closed as FINISHED; as KILLED by Ctrl-C, SIGTERM and exit(); as FAILED by other exceptions. These propagate, and
-        the tag alpharho.error says what they were. Runs below it that are still open then are closed as KILLED.
+        the tag alpharho.error says what they were.
         """
-        run_id = self._start(name, kind, parent, tags or {}, resume)
+        run_id = self.open(name, kind, parent, tags, resume)
         try:
             yield run_id
-            self._close_below(run_id)
-            self.end(run_id)
+            self.close(run_id)
         except BaseException as error:
-            self._abort(run_id, error)
+            self._abort(lambda: [run_id], error)
             raise
 
-    @explained()
-    def start_trial(
-        self, name: str, parent: str, params: Mapping[str, object], tags: Mapping[str, object] | None = None
+    def open(
+        self,
+        name: str,
+        kind: Kind,
+        parent: str | None = None,
+        tags: Mapping[str, object] | None = None,
+        resume: str = "",
     ) -> str:
-        """Opens a run of a wave, of which many are open at once; `end` closes it. Returns its id."""
-        run_id = self._create(name, "trial", parent, tags or {})
-        write(self.client, run_id, params=run_params(params))
+        """Makes a run that is RUNNING. Returns its id. An interrupt meanwhile leaves none open.
+
+        The first one without a parent is `mlflow run`'s own, where that started us. `resume` is the id of an earlier
+        run to go on with; where this experiment no longer has it, a new one is made.
+        """
+        tags = {**(environment_tags() if parent is None or kind in COMPUTING_KINDS else {}), **(tags or {})}
+        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        if parent is None and self._adoptable:
+            run_id, self._adoptable = self._adoptable, ""
+            with self._killed_by_interrupts(lambda: [run_id]):
+                self._adopt(run_id, name, {**tags, KIND_TAG: kind})
+        elif self.has(resume):
+            run_id = resume
+            with self._killed_by_interrupts(lambda: [run_id]):
+                self._reopen(run_id, {**tags, **family})
+        else:
+            run_id = self._create(name, {**({} if parent else resolve_tags()), **tags, **family, KIND_TAG: kind})
         return run_id
 
-    @explained()
-    def end(
-        self,
-        run_id: str,
-        status: Status = "FINISHED",
-        metrics: Mapping[str, float] | None = None,
-        curves: Mapping[str, Iterable[float]] | None = None,
-        tags: Mapping[str, object] | None = None,
-    ) -> None:
-        """Closes a run; what it is given is written first, in one call."""
-        values = [*points(metrics or {}), *curve_points(curves or {})]
-        write(self.client, run_id, metrics=values, tags=run_tags(tags or {}))
-        self.client.set_terminated(run_id, status)
-        self._open.pop(run_id, None)
+    def close(self, run_id: str, status: Status = "FINISHED", tags: Mapping[str, object] | None = None) -> None:
+        """Ends a run, after it was given `tags`; one that has ended is ended anew."""
+        self._close(run_id, status, tags or {}, now_ms())
+
+    def publish(self, trial: TrialRun, parent: str, run_id: str = "") -> str:
+        """Writes a finished trial below `parent` in one go. Returns its run's id.
+
+        Writing the same trial again into the same run, `run_id`, changes nothing and completes what is half-written.
+        Without a `run_id` a run is made; the caller sees from `children` whether there is one with this key.
+        """
+        family = {MLFLOW_PARENT_RUN_ID: parent, KIND_TAG: "trial"}
+        return trials.publish(self.client, self.experiment_id, trial, family, run_id)
+
+    @patient
+    def children(self, parent: str) -> list[RunRecord]:
+        """The runs right below another, outside the waste basket, newest first, however many."""
+        return list(runs.children(self.client, self.experiment_id, parent))
+
+    @patient
+    def delete(self, run_id: str) -> None:
+        """Puts a run into MLflow's waste basket, where it may be already."""
+        runs.delete(self.client, run_id)
+
+    def impatient(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, the first failure of the store raises Outage, within 5 s."""
+        return impatient()
 
     @property
     def adopts(self) -> bool:
         """Whether the next run without a parent will be `mlflow run`'s own."""
         return bool(self._adoptable)
 
-    @explained()
+    @patient
     def has(self, run_id: str) -> bool:
         """Whether the experiment has this run, outside the waste basket."""
         return bool(run_id) and runs.is_there(self.client, run_id, self.experiment_id)
 
-    @explained()
+    @patient
     def move(self, run_id: str, parent: str) -> None:
         """Puts a run below another parent."""
         self.client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent)
 
-    @explained()
+    @patient
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
         """Writes parameters as `spell` spells them; names that the run has already keep their value.
 
@@ -123,21 +148,20 @@ class Tracker:
         new = {name: value for name, value in params.items() if name not in known}
         write(self.client, run_id, params=run_params(new))
 
-    @explained()
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Writes single values; infinities become NaN."""
-        write(self.client, run_id, metrics=points(metrics))
+        self._write_metrics(run_id, points(metrics, now_ms()))
 
-    @explained()
     def log_curves(self, run_id: str, curves: Mapping[str, Iterable[float]]) -> None:
         """Writes one value for each epoch, as steps 1, 2, ...; infinities become NaN."""
-        write(self.client, run_id, metrics=curve_points(curves))
+        now = now_ms()
+        self._write_metrics(run_id, curve_points(curves, now, now))
 
-    @explained()
+    @patient
     def set_tags(self, run_id: str, tags: Mapping[str, object]) -> None:
         write(self.client, run_id, tags=run_tags(tags))
 
-    @explained()
+    @patient
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Writes the artifact `path`."""
         self.client.log_text(run_id, text, path)
@@ -146,14 +170,13 @@ class Tracker:
         """Writes the artifact `path`, as CSV without the index."""
         self.log_text(run_id, table.to_csv(index=False), path)
 
-    @explained()
+    @patient
     def log_dataset(
         self, run_id: str, name: str, source: str, digest: str, context: str, profile: Mapping[str, object]
     ) -> None:
         """Names a data set as the run's input; the arguments are those of `inputs.dataset_input`."""
         self.client.log_inputs(run_id, [inputs.dataset_input(name, source, digest, context, profile)])
 
-    @explained()
     def log_model(
         self,
         run_id: str,
@@ -171,26 +194,26 @@ class Tracker:
             models.register(self.client, run_id, model_uri, registered_name, alias)
         return model_uri
 
-    @explained()
+    @patient
     def load_model(self, run_id: str) -> keras.Model:
         """The model that the run logged last. Raises UserError where there is no such run, or no model in it."""
         return models.load(runs.get(self.client, run_id))
 
-    @explained()
+    @patient
     def params(self, run_id: str) -> dict[str, str]:
         """Raises UserError where there is no such run; so do `metrics` and `tags`."""
         return dict(runs.get(self.client, run_id).data.params)
 
-    @explained()
+    @patient
     def metrics(self, run_id: str) -> dict[str, float]:
         """Each metric's last value."""
         return dict(runs.get(self.client, run_id).data.metrics)
 
-    @explained()
+    @patient
     def tags(self, run_id: str) -> dict[str, str]:
         return dict(runs.get(self.client, run_id).data.tags)
 
-    @explained()
+    @patient
     def search(self, filter_string: str = "", deleted: bool = False) -> list[RunRecord]:
         """The experiment's runs, newest first, however many; `filter_string` as tags."alpharho.kind" = 'cell'.
 
@@ -198,72 +221,68 @@ class Tracker:
         """
         return list(runs.search(self.client, self.experiment_id, filter_string, deleted))
 
-    @explained()
     def ensure_baselines(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Publishes rows (name, source, params, metrics, tags) as finished runs, once for each experiment.
 
-        A row that a person deleted stays deleted. Two machines that start on an empty experiment in the same second
-        may publish a row twice.
+        A row that a person deleted stays deleted.
         """
+        every = f"tags.`{KIND_TAG}` = 'baseline'"
         with lock(self.client.tracking_uri):
-            there = self.search(f"tags.`{KIND_TAG}` = 'baseline'", deleted=True)
-            published = {(run.name, run.params.get("dataset")) for run in there if run.status == "FINISHED"}
-            for row in rows:
-                params = {name: spell(value) for name, value in row["params"].items()}
-                if (row["name"], params.get("dataset")) not in published:
-                    run_id = self._create(row["name"], "baseline", None, {**row["tags"], "source": row["source"]})
-                    write(self.client, run_id, params=run_params(params))
-                    self.end(run_id, metrics=row["metrics"])
+            missing = baselines.missing(rows, self.search(every, deleted=True), self.search(every))
+            for run, begun in missing:
+                trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "baseline"}, begun)
+            # The lock is this machine's: another one may have done the same meanwhile.
+            for run_id in baselines.doubles(self.search(every)) if missing else ():
+                self.delete(run_id)
 
-    @explained()
-    def _start(self, name: str, kind: Kind, parent: str | None, tags: Mapping[str, object], resume: str) -> str:
-        where = environment_tags() if parent is None or kind in COMPUTING_KINDS else {}
-        if parent is None and self._adoptable:
-            return self._adopt(name, kind, {**where, **tags})
-        if self.has(resume):
-            return self._reopen(resume, parent, {**where, **tags})
-        if parent is not None:
-            return self._create(name, kind, parent, {**where, **tags})
-        return self._create(name, kind, None, {**resolve_tags(), **where, **tags})
+    @patient
+    def _write_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
+        write(self.client, run_id, metrics=metrics)
 
-    def _create(self, name: str, kind: Kind, parent: str | None, tags: Mapping[str, object]) -> str:
-        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        spelled = {tag: spell(value) for tag, value in {**tags, **family, KIND_TAG: kind}.items()}
-        run = self.client.create_run(self.experiment_id, tags=spelled, run_name=name)
-        self._open[run.info.run_id] = parent
-        return run.info.run_id
+    @patient
+    def _close(self, run_id: str, status: Status, tags: Mapping[str, object], ended_ms: int) -> None:
+        write(self.client, run_id, tags=run_tags(tags))
+        self.client.set_terminated(run_id, status, ended_ms)
 
-    def _adopt(self, name: str, kind: Kind, tags: Mapping[str, object]) -> str:
-        run_id, self._adoptable = self._adoptable or "", None
-        self._open[run_id] = None
+    @patient
+    def _adopt(self, run_id: str, name: str, tags: Mapping[str, object]) -> None:
         unnamed = RANDOM_NAME.fullmatch(runs.get(self.client, run_id).info.run_name or "")
         self.client.update_run(run_id, status="RUNNING", name=name if unnamed else None)
-        self.set_tags(run_id, {**tags, KIND_TAG: kind})
-        return run_id
+        write(self.client, run_id, tags=run_tags(tags))
 
-    def _reopen(self, run_id: str, parent: str | None, tags: Mapping[str, object]) -> str:
-        family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        self._open[run_id] = parent
+    @patient
+    def _reopen(self, run_id: str, tags: Mapping[str, object]) -> None:
         self.client.update_run(run_id, status="RUNNING")
-        self.set_tags(run_id, {**tags, **family})
+        write(self.client, run_id, tags=run_tags(tags))
         if ERROR_TAG in runs.get(self.client, run_id).data.tags:  # it was interrupted before
-            self.client.delete_tag(run_id, ERROR_TAG)
-        return run_id
+            runs.delete_tag(self.client, run_id, ERROR_TAG)
 
-    def _close_below(self, run_id: str) -> None:
-        family = {run_id}
-        for child, parent in self._open.items():  # parents stand before their children
-            if parent in family:
-                family.add(child)
-        for child in reversed([child for child in self._open if child in family - {run_id}]):
-            self.end(child, "KILLED")
+    def _create(self, name: str, tags: Mapping[str, object]) -> str:
+        key = uuid.uuid4().hex
+        began = now_ms()
 
-    def _abort(self, run_id: str, error: BaseException) -> None:
+        def find_or_make(found: str) -> str:
+            return found or trials.create(self.client, self.experiment_id, name, {**tags, KEY_TAG: key}, began)
+
+        with self._killed_by_interrupts(lambda: runs.with_key(self.client, self.experiment_id, key)):
+            return trials.once(self.client, self.experiment_id, key, find_or_make)
+
+    @contextlib.contextmanager
+    def _killed_by_interrupts(self, find: Callable[[], list[str]]) -> Iterator[None]:
+        """For the time in which a run is open and nobody holds its id."""
+        try:
+            yield
+        except INTERRUPTS as error:
+            self._abort(find, error)
+            raise
+
+    def _abort(self, find: Callable[[], list[str]], error: BaseException) -> None:
+        """Closes runs because of `error`; tries once, for who stops a program does not wait for ten minutes."""
         status: Status = "KILLED" if isinstance(error, INTERRUPTS) else "FAILED"
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
         try:
             with uninterrupted(), impatient():
-                self._close_below(run_id)
-                self.end(run_id, status, tags={ERROR_TAG: what.partition("\n")[0][:500]})
+                for run_id in find():
+                    self.close(run_id, status, {ERROR_TAG: what.partition("\n")[0][:500]})
         except (UserError, MlflowException) as outage:
-            error.add_note(f"The run {run_id} could not be closed: {outage}")
+            error.add_note(f"A run could not be closed: {outage}")

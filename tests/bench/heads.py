@@ -21,6 +21,7 @@ from rich.table import Table
 
 from pipeline import cli, datasets, heads, schedules
 from pipeline.config import TrainConfig
+from pipeline.fits import go_on
 from pipeline.heads import Samples
 from pipeline.transfer import HeadTrainer
 
@@ -87,7 +88,7 @@ def wave_epoch(train: Samples, val: Samples, size: int) -> float:
     configs = [dataclasses.replace(CONFIG, learning_rate=1e-4 * (k + 1)) for k in range(size)]
     start = heads.random_head(train.features.shape[1], CLASSES, seed=0)
     clock = Clock()
-    heads.fit(train, val, start, configs, schedules.of(configs), lambda epoch: clock.tick())
+    heads.fit(train, val, start, configs, schedules.of(configs), clock.watch)
     return clock.shortest()
 
 
@@ -99,6 +100,10 @@ class Clock:
 
     def tick(self) -> None:
         self.ticks.append(time.perf_counter())
+
+    def watch(self, epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+        self.tick()
+        return go_on(epoch, indices, val_top1)
 
     def shortest(self) -> float:
         return float(np.diff(self.ticks).min())

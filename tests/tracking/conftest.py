@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from pipeline.tracking import connect
-from pipeline.tracking.store import _create_sqlite
+from pipeline.tracking.database import create_sqlite
 
 pytest.register_assert_rewrite("samples")
 
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 def empty_database(tmp_path_factory):
     """Made once, since MLflow takes a second for it."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    _create_sqlite(path)
+    create_sqlite(path)
     return path
 
 

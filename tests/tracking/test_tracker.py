@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from processes import children
-from samples import BASELINES
+from samples import BASELINES, trial_run
 
 import pipeline.tracking.tracker
 from pipeline import cli
@@ -27,19 +28,14 @@ def _runs(tracker) -> dict[str, str]:
 
 def test_nested_runs_carry_kind_parent_and_environment(tracker):
     with tracker.run("all", "sweep", tags={"dataset": "digits"}) as sweep, tracker.run("c", "cell", sweep) as cell:
-        trials = [tracker.start_trial(f"t{i}", cell, {"learning_rate": 1e-3, "freeze_conv": True}) for i in range(3)]
         assert {run.status for run in tracker.search()} == {"RUNNING"}
-        for trial in trials:
-            tracker.end(trial, "KILLED" if trial == trials[0] else "FINISHED", tags={"optuna.state": "COMPLETE"})
-    assert _runs(tracker) == {"all": "FINISHED", "c": "FINISHED", "t0": "KILLED", "t1": "FINISHED", "t2": "FINISHED"}
-    assert tracker.params(trials[1]) == {"learning_rate": "0.001", "freeze_conv": "true"}
+        trial = tracker.publish(trial_run(0), cell)
+    assert _runs(tracker) == {"all": "FINISHED", "c": "FINISHED", "trial 0": "FINISHED"}
     records = {run.name: run for run in tracker.search()}
-    assert (records["c"].parent, records["t1"].parent, records["all"].parent) == (sweep, cell, "")
-    assert records["t1"].seconds >= 0
+    assert (records["c"].parent, records["trial 0"].parent, records["all"].parent) == (sweep, cell, "")
     assert tracker.tags(sweep).items() >= {"alpharho.kind": "sweep", "dataset": "digits", **environment_tags()}.items()
     assert tracker.tags(cell).items() >= {"alpharho.kind": "cell", **environment_tags()}.items()
-    assert "device" not in tracker.tags(trials[0])
-    assert tracker.tags(trials[0])["optuna.state"] == "COMPLETE"
+    assert "device" not in tracker.tags(trial)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +47,15 @@ def test_nested_runs_carry_kind_parent_and_environment(tracker):
         (UserError("wanted a dog. Received: cat."), "FAILED", "wanted a dog. Received: cat."),
     ],
 )
-def test_an_exception_closes_everything_below_and_propagates(tracker, error, status, says):
+def test_an_exception_closes_the_runs_it_leaves_and_propagates(tracker, error, status, says):
     def stop():
-        with tracker.run("sweep", "sweep") as sweep, tracker.run("cell", "cell", sweep) as cell:
-            tracker.start_trial("trial", cell, {})
+        with tracker.run("sweep", "sweep") as sweep, tracker.run("cell", "cell", sweep):
             raise error
 
     with pytest.raises(type(error)) as caught:
         stop()
     assert caught.value is error
-    assert _runs(tracker) == {"sweep": status, "cell": status, "trial": "KILLED"}
+    assert _runs(tracker) == {"sweep": status, "cell": status}
     (sweep,) = tracker.search("tags.`alpharho.kind` = 'sweep'")
     assert sweep.tags["alpharho.error"] == says
 
@@ -70,9 +65,9 @@ def _sweep_until_stopped(barrier) -> None:
 
     def main() -> None:
         tracker = connect("alpharho")
-        with tracker.run("sweep", "sweep") as sweep, tracker.run("cell", "cell", sweep) as cell:
-            for i in range(8):
-                tracker.start_trial(f"t{i}", cell, {})
+        with contextlib.ExitStack() as open_runs:
+            for i in range(10):
+                open_runs.enter_context(tracker.run(f"r{i}", "sweep"))
             os.kill(os.getpid(), signal.SIGALRM)
             time.sleep(60)
 
@@ -154,12 +149,10 @@ def test_a_run_below_another_is_resumed_without_adoption(tracker, monkeypatch):
 
 def test_a_moved_run_stands_below_its_new_parent(tracker):
     with tracker.run("first", "sweep") as first, tracker.run("second", "sweep") as second:
-        trial = tracker.start_trial("trial", first, {"units": 8})
-        tracker.end(trial, metrics={"val_top1": 0.5})
+        trial = tracker.publish(trial_run(0), first)
         tracker.move(trial, second)
-    (record,) = tracker.search("attributes.run_name = 'trial'")
+    (record,) = tracker.children(second)
     assert (record.run_id, record.parent, record.status) == (trial, second, "FINISHED")
-    assert (record.params, record.metrics) == ({"units": "8"}, {"val_top1": 0.5})
     assert record.tags["alpharho.kind"] == "trial"
 
 

@@ -1,0 +1,295 @@
+"""docker/: what can be known of it without Docker, and its own commands started as processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import cli
+from pipeline.config import SweepConfig
+from tests.servers import MLFLOW_START, Postgres, free_port
+
+ROOT = Path(__file__).parents[1]
+DOCKER = ROOT / "docker"
+SECRETS = {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+WITHOUT_HEALTH_CHECK = {
+    "bucket": "ends, and the MLflow server waits for its success",
+    "worker": "serves nothing; its heartbeats stand in PostgreSQL",
+    "worker-gpu": "as worker",
+}
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<way>:[-?])?(?P<rest>[^}]*)\}")
+
+
+def services(**values: str) -> dict[str, Any]:
+    """The services of compose.yaml, its variables replaced by `values`, else by what .env.example has, else default."""
+    known = env_example() | values
+
+    def put(match: re.Match[str]) -> str:
+        return known.get(match["name"]) or (match["rest"] if match["way"] == ":-" else "")
+
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(VARIABLE.sub(put, text))["services"]
+
+
+def env_example() -> dict[str, str]:
+    """Those that are set, not those behind a #."""
+    lines = (DOCKER / ".env.example").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Every Kubernetes object of docker/k8s, without kustomize's own."""
+    files = sorted(path for path in (DOCKER / "k8s").glob("*.yaml") if path.stem != "kustomization")
+    return [document for path in files for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Name of a Deployment, StatefulSet or Job -> its pods' specification."""
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in manifests() if "template" in one["spec"]
+    }
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    """Name -> container of docker/k8s, those that run first among them."""
+    return {one["name"]: one for pod in pods().values() for one in [*pod.get("initContainers", []), *pod["containers"]]}
+
+
+def instructions(target: str) -> list[tuple[str, list[str]]]:
+    """The Dockerfile's instructions of the stage `target` and of the stages that it stands on, in order."""
+    text = re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = [line.split() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line[0] == "FROM"]
+    stages = {lines[a][3]: lines[a:b] for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)}
+    base = stages[target][0][1]
+    found = [(word, rest) for word, *rest in stages[target]]
+    return instructions(base) + found[1:] if base in stages else found
+
+
+@pytest.mark.parametrize("name", services())
+def test_every_service_is_watched_or_has_its_reason(name: str) -> None:
+    check = services()[name]["healthcheck"]
+    assert check == {"disable": True} if name in WITHOUT_HEALTH_CHECK else check["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", services())
+def test_a_service_waits_until_another_is_ready(name: str) -> None:
+    """One without a health check never becomes healthy: who waited for that would never start."""
+    every = services()
+    for other, how in every[name].get("depends_on", {}).items():
+        ends = other in WITHOUT_HEALTH_CHECK
+        assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy")
+        assert other in every
+
+
+def test_secrets_have_no_default_and_no_literal() -> None:
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    asked = {match["name"]: match["way"] for match in VARIABLE.finditer(text)}
+    assert {name for name, way in asked.items() if way == ":?"} == {*SECRETS, "SWEEP_FLAGS"}
+    assert {name: env_example()[name] for name in SECRETS} == dict.fromkeys(SECRETS, "")
+    marks = {name: f"mark-of-{name}" for name in SECRETS}
+    for service in services(**marks).values():
+        secret = {key: value for key, value in service["environment"].items() if re.search("PASSWORD|KEY", key)}
+        assert set(secret.values()) <= set(marks.values())
+    for container in containers().values():
+        for variable in container["env"]:
+            if re.search("PASSWORD|KEY", variable["name"]):
+                assert variable["valueFrom"]["secretKeyRef"]["key"] in SECRETS
+    assert "://alpharho:" not in text + json.dumps(manifests())  # nor in an address
+
+
+def test_what_compose_asks_for_stands_in_the_example() -> None:
+    asked = {match["name"] for match in VARIABLE.finditer((DOCKER / "compose.yaml").read_text(encoding="utf-8"))}
+    explained = re.findall(r"^(?:# )?(\w+)=", (DOCKER / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    assert asked == set(explained)
+
+
+def test_ports_are_published_on_this_machine_alone() -> None:
+    published = [port for service in services().values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:5432:5432", "127.0.0.1:5000:5000"]
+
+
+def test_images_are_pinned() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    foreign = [service["image"] for service in services().values() if "build" not in service]
+    base = [rest[0] for word, rest in instructions("worker") if word == "FROM"]
+    for image in [*foreign, *base]:
+        assert re.search(r":v?\d+\.\d+[^:]*(@sha256:[0-9a-f]{64})?$", image), image
+    own = [service["image"] for service in services().values() if "build" in service]
+    assert {image.rpartition(":")[2] for image in own} == {version}
+
+
+def test_the_cluster_has_the_images_and_commands_of_compose() -> None:
+    every, pod = services(), containers()
+    for name in ("postgres", "store", "bucket", "mlflow", "worker"):
+        assert pod[name]["image"].partition(":")[0] == every[name]["image"].partition(":")[0]
+    for name in ("postgres", "store", "worker"):
+        assert pod[name]["image"] == every[name]["image"]
+    (renamed,) = yaml.safe_load((DOCKER / "k8s" / "kustomization.yaml").read_text(encoding="utf-8"))["images"]
+    assert f"{renamed['name']}:{renamed['newTag']}" == every["mlflow"]["image"]
+    assert words(pod["mlflow"]["command"]) == words(every["mlflow"]["command"])
+    assert words(pod["worker"]["command"]) == words(every["worker"]["command"])
+    assert pod["store"]["args"] == every["store"]["command"]
+    assert pod["bucket"]["command"] == every["bucket"]["command"]
+
+
+def words(command: str | Sequence[str]) -> list[str]:
+    """--flag=value and --flag value alike."""
+    parts = shlex.split(command) if isinstance(command, str) else command
+    return [word for part in parts for word in (part.split("=", 1) if part.startswith("--") else [part])]
+
+
+@pytest.mark.parametrize("command", [*(services()[name]["command"] for name in ("worker", "worker-gpu"))])
+def test_the_workers_flags_are_flags_of_the_sweep(command: str) -> None:
+    start, script, *flags = words(command)
+    assert (start, script) == ("python", "tuning/optimize.py")
+    config = cli.parse(SweepConfig, flags)
+    assert config.storage == "postgresql+psycopg://alpharho@postgres/optuna"
+    assert (config.dataset, config.trials) == ("digits", 16)
+
+
+@pytest.mark.parametrize("target", ["server", "worker"])
+def test_the_image_takes_files_that_exist_and_drops_root(target: str) -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_through = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    sources = [name for word, rest in instructions(target) if word == "COPY" for name in rest[:-1]]
+    for name in sources:
+        assert (ROOT / name).exists()
+        assert any(fnmatch.fnmatch(name.rstrip("/"), pattern) for pattern in let_through), f"{name}: in .dockerignore"
+    assert [rest for word, rest in instructions(target) if word == "USER"][-1] == ["alpharho"]
+
+
+def test_pods_run_without_root_and_without_rights() -> None:
+    for pod in pods().values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["enableServiceLinks"] is False  # MLFLOW_PORT and POSTGRES_PORT would hold tcp://...
+    for container in containers().values():
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_the_workers_are_one_indexed_job() -> None:
+    (job,) = (one["spec"] for one in manifests() if one["kind"] == "Job")
+    assert job["completionMode"] == "Indexed"
+    assert job["parallelism"] == job["completions"]
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    """A copy of docker/, with secrets in .env and in k8s/secret.env; beside it what it builds from."""
+    folder = tmp_path / "docker"
+    shutil.copytree(DOCKER, folder, ignore=shutil.ignore_patterns(".env", "secret.env"))
+    lines = [f"{name}={secrets.token_hex(8)}\n" for name in sorted(SECRETS)]
+    (folder / "k8s" / "secret.env").write_text("".join(lines))
+    (folder / ".env").write_text((DOCKER / ".env.example").read_text(encoding="utf-8") + "".join(lines))
+    return folder
+
+
+def test_docker_compose_takes_the_file(secret_file: Path) -> None:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
+        pytest.skip("no `docker compose` on this machine")
+    command = ["docker", "compose", "--file", "compose.yaml", "--profile", "gpu", "config", "--quiet"]
+    done = subprocess.run(command, cwd=secret_file, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_kustomize_makes_the_services(secret_file: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("no `kubectl` on this machine")
+    done = subprocess.run(["kubectl", "kustomize", str(secret_file / "k8s")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    assert set(made["Secret", "alpharho"]["data"]) == SECRETS
+    assert {kind for kind, _ in made} == {"ConfigMap", "Deployment", "Secret", "Service", "StatefulSet"}
+
+
+@contextlib.contextmanager
+def started(name: str, folder: Path, places: dict[str, str], **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """The command of a service of compose.yaml as a process of this machine, killed with its block.
+
+    Args:
+        places: what stands in compose.yaml -> what stands for it here.
+        environment: in addition to the service's own.
+    """
+    flags = "--dataset digits --weights tiny --alphas 0.25 --resolutions 48 --trials 8 --wave 4 --epochs 3"
+    service = services(SWEEP_FLAGS=flags)[name]
+    command = service["command"]
+    for old, new in places.items():
+        assert old in command, f"{old} is no longer in the command of {name}"
+        command = command.replace(old, new)
+    program, *rest = shlex.split(command)
+    python = [sys.executable] if program == "python" else [sys.executable, "-m", program]
+    with (folder / f"{name}.log").open("a") as log:
+        process = subprocess.Popen(
+            [*python, *rest],
+            env={**os.environ, **{key: value or "" for key, value in service["environment"].items()}, **environment},
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_the_commands_of_compose_make_one_sweep_of_two_workers(postgres: Postgres, tmp_path: Path) -> None:
+    """Its server and two of its workers at once, on a real PostgreSQL; a folder stands for the S3-compatible store."""
+    import optuna
+
+    for database in ("mlflow", "optuna"):
+        postgres.create(database)
+    here, address = f"@127.0.0.1:{postgres.port}/", f"127.0.0.1:{free_port()}"
+    port = address.rpartition(":")[2]
+    server = {"@postgres/": here, "0.0.0.0": "127.0.0.1", "5000": port, "s3://mlflow": str(tmp_path / "files")}
+    worker = {"@postgres/": here, "tuning/": f"{ROOT}/tuning/"}
+    shared = {"PGPASSWORD": postgres.password, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    sweep = {**shared, "MLFLOW_TRACKING_URI": f"http://{address}"}
+    with started("mlflow", tmp_path, server, **shared) as process:
+        wait_for(f"http://{address}/health", process, tmp_path / "mlflow.log")
+        with started("worker", tmp_path, worker, **sweep) as one, started("worker", tmp_path, worker, **sweep) as two:
+            codes = [one.wait(timeout=300), two.wait(timeout=300)]
+    log = (tmp_path / "worker.log").read_text()
+    assert codes == [0, 0], log
+    study = optuna.load_study(study_name=None, storage=postgres.url("optuna"))
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    assert states.count("COMPLETE") + states.count("PRUNED") == 8
+    assert "mobilenet_0.25_48" in log
+    assert list((tmp_path / "files").rglob("MLmodel"))  # through the server, as compose.yaml has it
+
+
+def wait_for(address: str, process: subprocess.Popen[str], log: Path) -> None:
+    """Until `address` answers. Raises RuntimeError, with the log, where the process ends or time is up."""
+    deadline = time.monotonic() + MLFLOW_START
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=2)
+            return
+        time.sleep(0.2)
+    raise RuntimeError(log.read_text())

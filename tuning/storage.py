@@ -1,0 +1,228 @@
+"""Optuna's database: opened with a clear refusal, outlasting its outages, and locked where two must not act at once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import optuna
+import sqlalchemy
+import sqlalchemy.exc
+from filelock import FileLock, Timeout
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from pipeline import progress
+from pipeline.errors import UserError, first_line
+
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS = 5  # how often a process says of each trial in training that it lives
+GRACE_SECONDS = 30  # after which a silent trial is taken for dead
+PATIENCE_SECONDS = 300  # how long an outage of the database is waited for
+_LONGEST_WAIT = 10  # s, between two attempts
+_SQLITE_TIMEOUT = 60  # s; six writers had no "database is locked" with it
+_FROZEN_SECONDS = 60  # a holder of a lock that is silent for so long loses it: a suspended machine must not stop others
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Connects, and creates the tables where there are none.
+
+    Raises:
+        UserError: the database does not answer, is damaged, of another kind, or of another version of Optuna.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, since 2021
+    try:
+        # A connection that a restart of the server has cut is noticed when it is taken out of the pool.
+        file = _sqlite_file(url)
+        options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if file else {"pool_pre_ping": True}
+        if file and not file.parent.is_dir():  # which the lock would make, after any slip of the pen
+            raise FileNotFoundError(f"no folder {file.parent}")
+        # Two processes that create the tables of one database at once leave it broken.
+        with exclusive(sqlalchemy.create_engine(url, **options), "tables"):
+            return RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
+            )
+    except sqlalchemy.exc.ArgumentError as error:
+        raise UserError(
+            f"wanted a database URL such as sqlite:///optuna.db for --storage. Received: {url!r}"
+        ) from error
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError, ImportError, OSError) as error:
+        raise UserError(
+            f"wanted an Optuna {optuna.__version__} database at {shown(url)!r}. Received: {first_line(error)}. "
+            "Way out: start its server, run `optuna storage upgrade --storage URL`, or name another with --storage"
+        ) from error
+
+
+def shown(url: str) -> str:
+    """`url` without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turns an outage of the database in the middle of a sweep into a UserError."""
+    try:
+        yield
+    except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise UserError(
+            f"wanted the database {shown(url)!r} to take what was found. Received: "
+            f"{first_line(error.__cause__ or error)}. Way out: put that right and start again; "
+            "finished trials are kept"
+        ) from error
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Calls `action`, which must do no harm when it is done twice, until the database answers.
+
+    Raises what `action` raised last after PATIENCE_SECONDS, and at once what waiting does not mend.
+    """
+    begun, wait, waited = time.monotonic(), 0.5, False
+    while True:
+        try:
+            result = action()
+        except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+            if not _is_outage(error) or time.monotonic() - begun > PATIENCE_SECONDS:
+                raise
+            if not waited:
+                reason = first_line(error.__cause__ or error)
+                progress.note(f"Optuna's database does not answer ({reason}); trying again for {PATIENCE_SECONDS} s")
+            waited = True
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+        else:
+            if waited:
+                progress.note("Optuna's database answers again")
+            return result
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether time may mend it: a server that restarts, or a sqlite file that another process has locked."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if "sqlite3" in str(cause):
+        return "is locked" in str(cause)
+    lost = isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated
+    return lost or isinstance(cause, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
+
+
+@contextmanager
+def transaction(storage: RDBStorage, name: str) -> Iterator[RDBStorage]:
+    """Yields `storage` as one that writes all or nothing, when the block ends, and lets one process at a time in.
+
+    Optuna commits every attribute and state for itself, which takes a disk's time for each and can be broken off in
+    between. Only the storage that is yielded may write in the block; it raises as any does when the database is lost.
+
+    Args:
+        name: of the study. On PostgreSQL other studies' transactions go on beside this one.
+    """
+    with storage.engine.connect() as connection:
+        if _sqlite_file(storage.engine.url):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            _take_advisory_lock(connection, name)
+        joined = RDBStorage.__new__(RDBStorage)
+        joined.__dict__.update(storage.__dict__)
+        # Its sessions' commits stay within the connection's transaction.
+        maker = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
+        joined.scoped_session = scoped_session(maker)
+        yield joined
+        connection.commit()
+
+
+class LockedElsewhereError(Exception):
+    """Another process has the lock."""
+
+
+class LockLostError(Exception):
+    """The database took the lock away, since this process, or the connection, was silent for too long."""
+
+
+@contextmanager
+def exclusive(engine: Engine, name: str, wait: bool = True) -> Iterator[None]:
+    """Lets one process of all machines at a time into the block, however long it takes.
+
+    sqlite: a lock file beside it. PostgreSQL: an advisory lock, which the server takes back when the process dies, and
+    when its machine is silent for a minute.
+
+    Raises:
+        LockedElsewhereError: without `wait`, when another process is in.
+        LockLostError: when the block ends and the lock was lost meanwhile, so that others may have been in.
+    """
+    file = _sqlite_file(engine.url)
+    with _file_lock(file, name, wait) if file else _advisory_lock(engine, name, wait):
+        yield
+
+
+@contextmanager
+def _file_lock(file: Path, name: str, wait: bool) -> Iterator[None]:
+    lock = FileLock(f"{file}.locks/{_digest(name).hex()}", timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockedElsewhereError from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _advisory_lock(engine: Engine, name: str, wait: bool) -> Iterator[None]:
+    with engine.connect() as connection:
+        _take_advisory_lock(connection, name, wait)
+        done = threading.Event()
+        alive = threading.Thread(target=_keep_alive, args=(connection, done), daemon=True)
+        alive.start()
+        try:
+            yield
+        finally:
+            done.set()
+            alive.join()
+        try:
+            connection.commit()
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise LockLostError from error
+
+
+def _take_advisory_lock(connection: Connection, name: str, wait: bool = True) -> None:
+    """Until the end of the connection's transaction."""
+    key = int.from_bytes(_digest(name), signed=True)
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s'")
+    if wait:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({key})")
+    elif not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({key})").scalar():
+        raise LockedElsewhereError
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()[:8]
+
+
+def _keep_alive(connection: Connection, done: threading.Event) -> None:
+    while not done.wait(HEARTBEAT_SECONDS):
+        try:
+            connection.exec_driver_sql("SELECT 1")
+        except sqlalchemy.exc.SQLAlchemyError:
+            return  # lost, as the commit will find
+
+
+def _sqlite_file(url: str | URL) -> Path | None:
+    """Raises UserError where it is neither sqlite's nor PostgreSQL's."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        return Path(parsed.database).absolute()
+    if parsed.get_backend_name() != "postgresql":
+        raise UserError(
+            f"wanted --storage on sqlite:///FILE or postgresql+psycopg://, where a sweep can be shared safely. "
+            f"Received: {parsed!r}"
+        )
+    return None
