@@ -6,6 +6,7 @@ Weights: `imagenet` (Keras' own for that alpha and resolution, looked for under 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from filelock import FileLock
 
 from pipeline.config import IMAGENET_ALPHAS, Cell, check_weights
 from pipeline.errors import UserError, first_line
@@ -163,17 +165,27 @@ def _with_imagenet_head(cell: Cell) -> keras.Model:
     )
 
 
+def _one_download(file: Path) -> contextlib.AbstractContextManager[object]:
+    """Keras downloads straight to the final name: another process must not take half of it for the whole."""
+    lock = Path(f"{file}.lock")
+    if file.exists() and not lock.exists():
+        return contextlib.nullcontext()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock)
+
+
 def _imagenet(cell: Cell) -> keras.Model:
     """Keras' model with its 1000-way head; one file serves the features and head_init alike."""
     alpha = dict(zip(IMAGENET_ALPHAS, ("2_5", "5_0", "7_5", "1_0"), strict=True))[cell.alpha]
     file = f"mobilenet_{alpha}_{cell.resolution}_tf.h5"
+    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
     try:
-        return keras.applications.MobileNet(
-            input_shape=(cell.resolution, cell.resolution, 3), alpha=cell.alpha, weights="imagenet"
-        )
+        with _one_download(folder / file):
+            return keras.applications.MobileNet(
+                input_shape=(cell.resolution, cell.resolution, 3), alpha=cell.alpha, weights="imagenet"
+            )
     # Keras raises a plain Exception where a download fails, and OSError or ValueError where a cached file is damaged.
     except Exception as error:
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
         raise UserError(
             f"wanted Keras' ImageNet weights {file}. Received: {first_line(error)}. Way out: connect to the network, "
             f"or put that file (from keras-applications) into {folder}, removing a damaged one"

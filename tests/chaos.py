@@ -58,7 +58,7 @@ class Plan:
     alphas: str = "0.25,0.5"
     resolutions: str = "32,48"
     trials: int = 24
-    epochs: int = 1000
+    epochs: int = 2500
     workers: int = 3
     signals: int = 20
     postgres_restarts: int = 1

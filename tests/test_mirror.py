@@ -40,11 +40,18 @@ def test_a_small_study_is_mirrored_whole():
     assert double.study_name == "s"
 
 
-def test_of_a_large_one_the_best_and_the_newest_are_seen_under_their_numbers():
-    double = mirror.of("s", trials(400, value=lambda number: 0.9 if number == 7 else 0.1), 0, NopPruner())
-    assert 7 in seen(double)
+@pytest.mark.parametrize("kind", ["none", "hyperband"])
+def test_of_a_large_one_the_best_and_the_newest_are_seen(kind):
+    earlier = trials(400, value=lambda number: 0.9 if number == 7 else 0.1)
+    double = mirror.of("s", earlier, 0, mirror.pruner(kind, 10))
+    values = [trial.value for trial in double.get_trials() if trial.state == TrialState.COMPLETE]
+    assert 0.9 in values
+    assert mirror.WINDOW - 25 <= len(values) <= mirror.WINDOW
+
+
+def test_hyperband_finds_every_trial_under_its_number():
+    double = mirror.of("s", trials(400), 0, mirror.pruner("hyperband", 10))
     assert set(range(400 - mirror.WINDOW + 25, 400)) <= set(seen(double))
-    assert len(seen(double)) <= mirror.WINDOW
     assert mirror.draw(double).number == 400
 
 

@@ -70,9 +70,12 @@ def test_a_diverged_trial_says_why(study):
     assert math.isnan(list(run.curves["train_loss"])[2])
 
 
-def test_an_interrupted_trial_is_killed(study):
-    claims.give_up(study, claims.claim(study, CONFIG, 1))
+def test_an_interrupted_trial_is_killed_and_keeps_its_epochs(study):
+    claimed = claims.claim(study, CONFIG, 1)
+    study.storage.set_trial_intermediate_value(claimed[0].trial_id, 2, 0.25)
+    claims.give_up(study, claimed)
     run = run_of(study.trials()[0])
+    np.testing.assert_equal(run.curves["val_top1"], [math.nan, 0.25])
     assert (run.status, run.tags["optuna.state"]) == ("KILLED", "FAIL")
     assert "stopped" in run.tags["alpharho.error"]
     assert run.ended >= run.started

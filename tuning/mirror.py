@@ -1,8 +1,7 @@
 """A study in memory that draws and prunes for one wave as Optuna does, at a cost that does not grow with the search.
 
 Optuna's samplers and pruners ask the database for every draw and every report. A wave asks it once, and works on this
-copy: of more trials than WINDOW only the best and the newest are looked at. The others keep their places, since
-Hyperband deals its brackets by a trial's number.
+copy; of more trials than WINDOW only the best and the newest are looked at.
 """
 
 from __future__ import annotations
@@ -35,7 +34,10 @@ def of(name: str, trials: Sequence[FrozenTrial], seed: int, pruner: BasePruner) 
     sampler = TPESampler(seed=drawn_from, multivariate=True, constant_liar=True)
     mirror = optuna.create_study(study_name=name, direction="maximize", sampler=sampler, pruner=pruner)
     seen = _window(trials)
-    mirror.add_trials([_slim(trial) if trial.number in seen else _GONE for trial in trials])
+    if isinstance(pruner, HyperbandPruner):  # which deals its brackets by a trial's number, so each keeps its place
+        mirror.add_trials([_slim(trial) if trial.number in seen else _GONE for trial in trials])
+    else:
+        mirror.add_trials([_slim(trial) for trial in trials if trial.number in seen])
     return mirror
 
 

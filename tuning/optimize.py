@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
     sys.path[0] = str(Path(__file__).parents[1])
 
-import optuna
 from optuna.storages import RDBStorage
 from rich.console import Console
 
 from pipeline import baselines, cli, progress
-from pipeline.config import Cell, SweepConfig
+from pipeline.config import SweepConfig
 from pipeline.errors import UserError
 from tuning import results, workers
 from tuning import study as studies
 from tuning.results import CellResult
-from tuning.storage import explained, open_storage
+from tuning.storage import explained, open_storage, patiently
 
 if TYPE_CHECKING:
     from pipeline.tracking import Tracker
@@ -68,14 +67,11 @@ def _show(config: SweepConfig, cells: list[CellResult]) -> None:
 
 def _done(config: SweepConfig, storage: RDBStorage) -> int:
     """Trials of all cells that are complete or pruned, by anybody."""
-    return sum(studies.done(study.get_trials(deepcopy=False)) for study in _studies(config, storage).values())
+    return patiently(lambda: studies.count_done(storage, _names(config)))
 
 
-def _studies(config: SweepConfig, storage: RDBStorage) -> dict[Cell, optuna.Study]:
-    """The studies of the cells that somebody has begun."""
-    names = {cell: studies.study_name(config, cell.name) for cell in config.cells}
-    there = set(optuna.get_all_study_names(storage))
-    return {cell: optuna.load_study(study_name=name, storage=storage) for cell, name in names.items() if name in there}
+def _names(config: SweepConfig) -> list[str]:
+    return [studies.study_name(config, cell.name) for cell in config.cells]
 
 
 def _with_workers(config: SweepConfig, storage: RDBStorage, tracker: Tracker) -> tuple[list[CellResult], list[str]]:
@@ -90,10 +86,9 @@ def _with_workers(config: SweepConfig, storage: RDBStorage, tracker: Tracker) ->
             shown = done
 
         failures = workers.run(config, watch)
-    found = {
-        cell: tracker.metrics(study.user_attrs[studies.CELL_RUN]) for cell, study in _studies(config, storage).items()
-    }
-    return [CellResult(cell, metrics) for cell, metrics in found.items() if "test_top1" in metrics], failures
+    runs = {cell: studies.cell_run(storage, name) for cell, name in zip(config.cells, _names(config), strict=True)}
+    metrics = {cell: tracker.metrics(run_id) for cell, run_id in runs.items() if tracker.has(run_id)}
+    return [CellResult(cell, found) for cell, found in metrics.items() if "test_top1" in found], failures
 
 
 if __name__ == "__main__":

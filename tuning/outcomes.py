@@ -78,13 +78,19 @@ def trial_run(study: str, trial: FrozenTrial, base: TrainConfig, costs: Mapping[
         ended=trial.datetime_complete,
         params=_params(trial, base),
         metrics={**costs, **metrics},
-        curves=fit.get("curves") or {"val_top1": list(trial.intermediate_values.values())},
+        curves=fit.get("curves") or {"val_top1": _reported(trial)},
         tags={
             STATE_TAG: trial.state.name,
             **({ERROR_TAG: explanation} if explanation else {}),
             **({"device": fit["device"]} if "device" in fit else {}),
         },
     )
+
+
+def _reported(trial: FrozenTrial) -> list[float]:
+    """What an interrupted trial told of its epochs, from the first; NaN where a report was lost."""
+    values = trial.intermediate_values
+    return [values.get(epoch, math.nan) for epoch in range(1, max(values, default=0) + 1)]
 
 
 def _params(trial: FrozenTrial, base: TrainConfig) -> dict[str, object]:

@@ -90,7 +90,7 @@ class CellSearch:
         begun, numbers = time.perf_counter(), None
         try:
             with beating(self.study, claimed) as pulse:
-                watch = _Watch(claimed, pulse, self.base.epochs, advance)
+                watch = Watch(claimed, pulse, self.base.epochs, advance)
                 fits = trainer.fit(configs, watch)
                 share = (time.perf_counter() - begun) / len(claimed)
                 found = [outcome(trial, fit, share) for trial, fit in zip(claimed, fits, strict=True)]
@@ -150,7 +150,7 @@ class CellSearch:
         self.study.keep(TESTED, studies.done(trials))
 
 
-class _Watch:
+class Watch:
     """Reports every epoch of a wave to its trials' doubles, and stops those that Optuna's pruner gives up."""
 
     def __init__(self, claimed: Sequence[Claimed], pulse: Pulse, epochs: int, advance: Callable[[int], None]) -> None:

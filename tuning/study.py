@@ -14,9 +14,11 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import StudyModel, TrialModel
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import func, select
 
 from pipeline import cli
 from pipeline.config import SweepConfig, TrainConfig, as_params
@@ -147,6 +149,24 @@ def left(trials: Sequence[FrozenTrial], total: int) -> int:
 def places(trials: Sequence[FrozenTrial], total: int) -> int:
     """How many trials may be begun: those that are left, and that nobody is at."""
     return max(0, left(trials, total) - count(trials)["running"])
+
+
+def count_done(storage: RDBStorage, names: Sequence[str]) -> int:
+    """Trials of these studies that are complete or pruned; fetches a number, not the trials."""
+    done = TrialModel.state.in_([TrialState.COMPLETE, TrialState.PRUNED])
+    counted = (
+        select(func.count()).select_from(TrialModel).join(StudyModel).where(StudyModel.study_name.in_(names), done)
+    )
+    with storage.engine.connect() as connection:
+        return connection.execute(counted).scalar_one()
+
+
+def cell_run(storage: RDBStorage, name: str) -> str:
+    """The id of the cell's MLflow run, or an empty one where nobody has begun the study."""
+    try:
+        return optuna.load_study(study_name=name, storage=storage).user_attrs.get(CELL_RUN, "")
+    except KeyError:
+        return ""
 
 
 def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
