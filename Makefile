@@ -1,7 +1,8 @@
 # make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
 # make test    every test that this machine can run
 # make lint    ruff and mypy
-# make bench   what an epoch of a trial costs, in waves and by Keras' own fit
+# make bench   what an epoch of a trial costs, in waves and by Keras' own fit; and what a trial costs beside
+# make chaos   a sweep on PostgreSQL and an MLflow server, all of which are killed at random, and then counted
 # make lock    resolve the requirements anew
 #
 # Python 3.11, 3.12 or 3.13 makes .venv: `make PYTHON=python3.12 demo` chooses another than python3.
@@ -10,7 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python,$(if $(shell command -v $(na
 BIN := .venv/bin
 DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,96 --trials 16
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench chaos lock clean
 
 demo: .venv/ready
 	$(BIN)/python tuning/optimize.py $(DEMO)
@@ -23,8 +24,12 @@ lint: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready
+bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.heads
+	$(BIN)/python -m tests.bench.studies
+
+chaos: .venv/ready-dev
+	$(BIN)/python -u -m tests.chaos
 
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: wanted Python 3.11, 3.12 or 3.13. Received: " + sys.version.split()[0] + " ($(PYTHON)). Way out: make PYTHON=python3.12 $(MAKECMDGOALS)")'

@@ -22,11 +22,11 @@ from pipeline.tracking import Tracker
 def evaluate(model: keras.Model, config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> TestScores:
     """Scores `model` on the test split and records it on `run_id`."""
     scores = scoring.score(model, config, dataset)
-    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1)})
     if caveat := baselines.caveat(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
     tracker.log_table(run_id, metrics.per_class_accuracy(scores.confusion, dataset.class_names), "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, dataset.class_names), "confusion.csv")
+    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1)})
     return scores
 
 

@@ -7,11 +7,14 @@ its place back, and the next claim begins it again with the same parameters.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+import sqlalchemy.exc
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -104,16 +107,15 @@ def free_stale(study: CellStudy) -> None:
 
 
 def give_up(study: CellStudy, claimed: Sequence[Claimed]) -> None:
-    """Frees the places of trials that this process will not finish."""
+    """Frees the places of trials that this process will not finish.
 
-    def free() -> None:
-        with transaction(study.storage, study.name) as storage:
-            for trial in claimed:
-                if not storage.get_trial(trial.trial_id).state.is_finished():
-                    storage.set_trial_state_values(trial.trial_id, TrialState.FAIL)
-
-    with cli.uninterrupted():
-        patiently(free)
+    Where the database does not answer now they are free when their silence is noticed.
+    """
+    outages = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
+    with cli.uninterrupted(), contextlib.suppress(*outages), transaction(study.storage, study.name) as storage:
+        for trial in claimed:
+            if not storage.get_trial(trial.trial_id).state.is_finished():
+                storage.set_trial_state_values(trial.trial_id, TrialState.FAIL)
 
 
 def _again(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

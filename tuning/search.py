@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -42,19 +43,20 @@ class CellSearch:
         # Whole networks are trained one by one, so that each draw knows what came of the one before.
         self.wave = config.wave if config.freeze_conv else 1
         self.costs = records.cell_costs(self.base, dataset.num_classes)
-        self.run_id = self._open_run(sweep_run)
-        self.ledger = Ledger(study, tracker, self.run_id, self.base, self.costs)
+        self.run_id = ""  # of the cell's run, once there is something to write
+        self._sweep_run = sweep_run
         self._trainer: Trainer | None = None
         self._seconds = 0.0  # of this process: to make the trainer, and to train and test the winner
 
-    def _open_run(self, sweep_run: str) -> str:
-        """The cell's run in MLflow, of which there is one, however many processes come at once."""
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Opens the cell's run in MLflow, of which there is one, however many processes come at once."""
         with exclusive(self.study.storage.engine, f"{self.study.name} run"):
             earlier = self.study.attributes().get(studies.CELL_RUN, "")
-            run_id = self.tracker.open(self.study.name, "cell", parent=sweep_run, resume=earlier)
-            self.study.keep(studies.CELL_RUN, run_id)
-        records.log_dataset(self.tracker, run_id, self.config, self.dataset)
-        return run_id
+            self.run_id = self.tracker.open(self.study.name, "cell", parent=self._sweep_run, resume=earlier)
+            self.study.keep(studies.CELL_RUN, self.run_id)
+        records.log_dataset(self.tracker, self.run_id, self.config, self.dataset)
+        return Ledger(self.study, self.tracker, self.run_id, self.base, self.costs)
 
     @property
     def trainer(self) -> Trainer:
@@ -75,31 +77,36 @@ class CellSearch:
         todo = studies.places(self.study.trials(), total) * epochs
         if not todo:
             return
-        trainer, done = self.trainer, 0  # the trainer is made before a place is claimed, for that may take minutes
+        ledger, trainer, done = self.ledger, self.trainer, 0  # made before a place is claimed: that may take minutes
         with progress.bar(f"trials {self.base.cell.name}", total=todo, unit="epochs") as advance:
             while claimed := claims.claim(self.study, self.config, self.wave):
-                done += self._run_wave(trainer, claimed, advance)
+                numbers, advanced = self._run_wave(trainer, claimed, advance)
+                ledger.deliver(numbers)
+                done += advanced
                 # What others did, and what diverged and is drawn anew.
                 correction = todo - studies.places(self.study.trials(), total) * epochs - done
                 advance(correction)
                 done += correction
 
-    def _run_wave(self, trainer: Trainer, claimed: Sequence[Claimed], advance: Callable[[int], None]) -> int:
-        """Trains claimed trials together; keeps what came of them in the study, then in MLflow. How far it advanced."""
+    def _run_wave(
+        self, trainer: Trainer, claimed: Sequence[Claimed], advance: Callable[[int], None]
+    ) -> tuple[list[int], int]:
+        """Trains claimed trials together, and keeps what came of them in the study.
+
+        Returns the numbers of the trials that count, and how far the bar advanced.
+        """
         configs = [search_space.train_config(self.base, trial.params) for trial in claimed]
-        begun, numbers = time.perf_counter(), None
+        begun = time.perf_counter()
         try:
             with beating(self.study, claimed) as pulse:
                 watch = Watch(claimed, pulse, self.base.epochs, advance)
                 fits = trainer.fit(configs, watch)
                 share = (time.perf_counter() - begun) / len(claimed)
                 found = [outcome(trial, fit, share) for trial, fit in zip(claimed, fits, strict=True)]
-                numbers = claims.finish(self.study, found)
-        finally:
-            if numbers is None:
-                claims.give_up(self.study, claimed)
-        self.ledger.deliver(numbers)
-        return watch.advanced
+                return claims.finish(self.study, found), watch.advanced
+        except BaseException:
+            claims.give_up(self.study, claimed)
+            raise
 
     def finish(self) -> bool:
         """Tests the best model of a cell whose trials are done; False while another process is at it.
@@ -143,11 +150,11 @@ class CellSearch:
         }
         self.tracker.log_metrics(self.run_id, {**self.costs, **found})
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
-        evaluate(model, config, self.dataset, self.tracker, self.run_id)
         self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
+        evaluate(model, config, self.dataset, self.tracker, self.run_id)
+        self.study.keep(TESTED, studies.done(trials))  # at once, or whoever comes after a death here would test again
         self._seconds += time.perf_counter() - begun
         self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
-        self.study.keep(TESTED, studies.done(trials))
 
 
 class Watch:

@@ -112,7 +112,7 @@ class _Sweeper:
             remaining = [cell for cell in remaining if not self._visit(cell)]
             if len(remaining) == before and not any(self._places(cell) for cell in remaining):
                 self._wait(remaining)
-        for search in self.searches.values():
+        for search in self._begun():
             search.ledger.settle()  # a process that was thought dead may have written after the others' settling
         return self.failures
 
@@ -120,7 +120,10 @@ class _Sweeper:
         """Does what there is to do for a cell; whether it is done for good."""
         study = self.cells[cell]
         if is_finished(study, self.config.trials, self.tracker):
-            self.tracker.move(study.attributes()[studies.CELL_RUN], self.sweep_run)
+            run_id = study.attributes()[studies.CELL_RUN]
+            self.tracker.move(run_id, self.sweep_run)
+            if self.tracker.is_open(run_id):  # by a process that died as it came to a cell that others had finished
+                self.tracker.close(run_id)
             return True
         claims.free_stale(study)
         if studies.left(study.trials(), self.config.trials) and not self._places(cell):
@@ -157,6 +160,10 @@ class _Sweeper:
             self._said_waiting = True
         time.sleep(LOOK_AGAIN_SECONDS)
 
+    def _begun(self) -> list[CellSearch]:
+        """Those that have written to MLflow."""
+        return [search for search in self.searches.values() if search.run_id]
+
     def leave(self, error: BaseException) -> None:
         """Closes the runs of what was broken off, unless other processes go on with it."""
         status: Status = "KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED"
@@ -164,9 +171,7 @@ class _Sweeper:
         tags = {ERROR_TAG: what.partition("\n")[0][:500]}
         with cli.uninterrupted(), contextlib.suppress(Outage, StorageInternalError), self.tracker.impatient():
             unfinished = [
-                search
-                for search in self.searches.values()
-                if not is_finished(search.study, self.config.trials, self.tracker)
+                search for search in self._begun() if not is_finished(search.study, self.config.trials, self.tracker)
             ]
             for search in unfinished:
                 search.ledger.settle()

@@ -134,6 +134,11 @@ class Tracker:
         return bool(run_id) and runs.is_there(self.client, run_id, self.experiment_id)
 
     @patient
+    def is_open(self, run_id: str) -> bool:
+        """Whether the run is RUNNING. Raises UserError where there is no such run."""
+        return runs.get(self.client, run_id).info.status == "RUNNING"
+
+    @patient
     def move(self, run_id: str, parent: str) -> None:
         """Puts a run below another parent."""
         self.client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent)
