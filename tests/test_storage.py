@@ -142,13 +142,14 @@ def test_a_lock_ends_with_an_exception(any_url):
 
 
 @pytest.mark.postgres
-def test_a_lock_that_the_server_took_back_is_noticed(postgres):
+def test_a_lock_that_the_server_took_back_is_free_and_the_block_goes_on(postgres):
     engine = open_storage(postgres.create("lost")).engine
-    with pytest.raises(storage.LockLostError), exclusive(engine, "cell"):
-        _query(
-            str(engine.url.render_as_string(hide_password=False)),
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'",
-        )
+    address = engine.url.render_as_string(hide_password=False)
+    with exclusive(engine, "cell"):
+        _query(address, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        time.sleep(0.2)
+        with exclusive(engine, "cell", wait=False):
+            pass
 
 
 def test_a_transaction_writes_all_or_nothing(any_url):

@@ -22,7 +22,7 @@ from tuning.ledger import Ledger
 from tuning.outcomes import outcome, replayed_rates, train_seconds
 from tuning.pulse import Pulse, beating
 from tuning.results import CellResult
-from tuning.storage import LockedElsewhereError, LockLostError, exclusive
+from tuning.storage import LockedElsewhereError, exclusive
 from tuning.study import CellStudy
 
 TESTED = "tested_with"  # user attribute of a study: how many trials were done when its best model was tested
@@ -126,8 +126,6 @@ class CellSearch:
                 self.tracker.close(self.run_id)
         except LockedElsewhereError:
             return False
-        except LockLostError:  # this process was suspended; whoever came after did the same again
-            pass
         return True
 
     def _test_winner(self) -> None:

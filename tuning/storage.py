@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -47,8 +48,11 @@ def open_storage(url: str) -> RDBStorage:
         options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if file else {"pool_pre_ping": True}
         if file and not file.parent.is_dir():  # which the lock would make, after any slip of the pen
             raise FileNotFoundError(f"no folder {file.parent}")
+        engine = sqlalchemy.create_engine(url, **options)
+        with engine.connect():  # or a server that is not there would be waited for
+            pass
         # Two processes that create the tables of one database at once leave it broken.
-        with exclusive(sqlalchemy.create_engine(url, **options), "tables"):
+        with exclusive(engine, "tables"):
             return RDBStorage(
                 url, engine_kwargs=options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
             )
@@ -142,20 +146,16 @@ class LockedElsewhereError(Exception):
     """Another process has the lock."""
 
 
-class LockLostError(Exception):
-    """The database took the lock away, since this process, or the connection, was silent for too long."""
-
-
 @contextmanager
 def exclusive(engine: Engine, name: str, wait: bool = True) -> Iterator[None]:
     """Lets one process of all machines at a time into the block, however long it takes.
 
-    sqlite: a lock file beside it. PostgreSQL: an advisory lock, which the server takes back when the process dies, and
-    when its machine is silent for a minute.
+    sqlite: a lock file beside it. PostgreSQL: an advisory lock, which the server takes back when the process dies, when
+    its machine is silent for a minute, and when the server itself is restarted. The block is not told of that, so what
+    it does must bear being done twice.
 
     Raises:
         LockedElsewhereError: without `wait`, when another process is in.
-        LockLostError: when the block ends and the lock was lost meanwhile, so that others may have been in.
     """
     file = _sqlite_file(engine.url)
     with _file_lock(file, name, wait) if file else _advisory_lock(engine, name, wait):
@@ -177,20 +177,27 @@ def _file_lock(file: Path, name: str, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def _advisory_lock(engine: Engine, name: str, wait: bool) -> Iterator[None]:
-    with engine.connect() as connection:
+    connection = patiently(lambda: _locked(engine, name, wait))
+    done = threading.Event()
+    alive = threading.Thread(target=_keep_alive, args=(connection, done), daemon=True)
+    alive.start()
+    try:
+        yield
+    finally:
+        done.set()
+        alive.join()
+        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # lost before
+            connection.close()
+
+
+def _locked(engine: Engine, name: str, wait: bool) -> Connection:
+    connection = engine.connect()
+    try:
         _take_advisory_lock(connection, name, wait)
-        done = threading.Event()
-        alive = threading.Thread(target=_keep_alive, args=(connection, done), daemon=True)
-        alive.start()
-        try:
-            yield
-        finally:
-            done.set()
-            alive.join()
-        try:
-            connection.commit()
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise LockLostError from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _take_advisory_lock(connection: Connection, name: str, wait: bool = True) -> None:
@@ -212,7 +219,7 @@ def _keep_alive(connection: Connection, done: threading.Event) -> None:
         try:
             connection.exec_driver_sql("SELECT 1")
         except sqlalchemy.exc.SQLAlchemyError:
-            return  # lost, as the commit will find
+            return
 
 
 def _sqlite_file(url: str | URL) -> Path | None:

@@ -101,8 +101,12 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     """
     settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
     settings |= {"pictures": pictures, "weights": weights}
+
+    def find_or_begin() -> optuna.Study:
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+
     with exclusive(storage.engine, name):
-        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        study = patiently(find_or_begin)
         found = CellStudy(study, storage, settings)
         if not found.trials():
             found.keep(_SETTINGS, settings)
