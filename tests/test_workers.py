@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -11,87 +10,106 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import progress
 from pipeline.config import SweepConfig
 from pipeline.errors import UserError
 from tuning import workers
+from tuning.workers import Crew
 
 ROOT = Path(__file__).parents[1]
+TWO = SweepConfig(workers=2)
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "CUDA_VISIBLE_DEVICES"):
+def spawned(monkeypatch):
+    """No settings of this machine; and workers that do without the process that imports tensorflow for them."""
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def four_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
-
-
-def test_workers_share_the_cores(four_cores):
-    assert workers.environment(0, 2)["TF_NUM_INTRAOP_THREADS"] == "2"
-    assert workers.environment(0, 3)["OMP_NUM_THREADS"] == "1"
-    assert workers.environment(7, 8)["TF_NUM_INTEROP_THREADS"] == "1"
-
-
-def test_a_persons_own_number_of_threads_stays(four_cores, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert workers.environment(0, 2)["OMP_NUM_THREADS"] == "3"
-
-
-def test_each_worker_has_one_of_the_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert [workers.environment(number, 3)["CUDA_VISIBLE_DEVICES"] for number in range(3)] == ["2", "5", "2"]
 
 
-def test_without_a_gpu_none_is_named(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "CUDA_VISIBLE_DEVICES" not in workers.environment(0, 2)
+def tell(config: SweepConfig, first: int) -> None:
+    progress.note(f"first {first}, GPU {os.environ['CUDA_VISIBLE_DEVICES']}, OMP {os.environ['OMP_NUM_THREADS']}")
 
 
-def test_an_index_comes_from_the_command_or_from_kubernetes(monkeypatch):
-    monkeypatch.delenv(workers.INDEX, raising=False)
-    assert (workers.index(), workers.is_worker()) == (0, False)
-    monkeypatch.setenv("JOB_COMPLETION_INDEX", "4")
-    assert (workers.index(), workers.is_worker()) == (4, False)
-    monkeypatch.setenv(workers.INDEX, "2")
-    assert (workers.index(), workers.is_worker()) == (2, True)
+def refuse(config: SweepConfig, first: int) -> None:
+    raise UserError("wanted another. Received: this")
 
 
-def test_what_workers_refuse_is_told_once(tmp_path):
-    config = SweepConfig(workers=2, storage=f"sqlite:///{tmp_path}/nowhere/optuna.db")
-    (error,) = workers.run(config, lambda: None)
-    assert "no folder" in error
+def die(config: SweepConfig, first: int) -> None:
+    os._exit(7)
 
 
-def test_workers_that_keep_dying_are_given_up(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PYTHONHOME", str(tmp_path))  # no python starts with it
-    with pytest.raises(UserError, match="4 that died"):
-        workers.run(SweepConfig(workers=1), lambda: None)
-    assert "starting another" in capsys.readouterr().err
+def nothing() -> None:
+    pass
 
 
-def test_a_worker_ends_when_its_command_dies():
-    """However it dies: a pipe tells the worker, and it ends as by SIGTERM."""
-    sleeper = (
-        "from tuning import workers; import time; workers.end_with_parent(); print('up', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", sleeper], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
-    begun = time.monotonic()
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(30) != 0
-    assert time.monotonic() - begun < 20
+def test_each_worker_has_its_first_cell_its_gpu_and_its_share_of_the_cores(monkeypatch, capsys):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    Crew(TWO, tell).run(nothing)
+    said = sorted(capsys.readouterr().err.splitlines())
+    assert said == ["worker 0: first 0, GPU 2, OMP 2", "worker 1: first 2, GPU 5, OMP 2"]
 
 
-def test_every_flag_is_handed_on():
-    config = SweepConfig(workers=3, trials=7, skip_unreadable=True)
-    command = workers._Crew(config)._command
-    from pipeline import cli
+def test_a_persons_own_number_of_threads_stays(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    Crew(TWO, tell)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
 
-    assert cli.parse(SweepConfig, command[2:]) == dataclasses.replace(config, workers=1)
+
+@pytest.mark.parametrize(("count", "threads"), [(1, 4), (2, 2), (3, 1), (8, 1)])
+def test_workers_share_the_cores(monkeypatch, count, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    assert workers.threads_each(count) == threads
+
+
+def test_workers_begin_with_different_cells():
+    assert [workers.first_cell(number, 2, 4) for number in range(2)] == [0, 2]
+    assert [workers.first_cell(number, 3, 4) for number in range(3)] == [0, 1, 2]
+    assert [workers.first_cell(number, 6, 4) for number in range(6)] == [0, 0, 1, 2, 2, 3]
+
+
+def test_what_workers_refuse_is_told_once():
+    crew = Crew(TWO, refuse)
+    crew.run(nothing)
+    assert crew.errors == ["wanted another. Received: this"]
+
+
+def test_workers_that_keep_dying_are_given_up(capsys):
+    with pytest.raises(UserError, match="7 that died, the last with code 7"):
+        Crew(TWO, die).run(nothing)
+    assert "ended with code 7; starting another" in capsys.readouterr().err
+
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from pipeline.config import SweepConfig
+from tuning.workers import Crew
+
+def sleep(config, first):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    Crew(SweepConfig(workers=2), sleep).run(lambda: None)
+"""
+
+
+def test_workers_end_when_their_command_is_killed(tmp_path):
+    script, pids = tmp_path / "command.py", tmp_path / "pids"
+    script.write_text(SCRIPT)
+    pids.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = subprocess.Popen([sys.executable, script, pids], env=environment, stderr=subprocess.DEVNULL)
+    _until(lambda: len(list(pids.iterdir())) == 2)
+    command.kill()
+    command.wait()
+    _until(lambda: not any(Path("/proc", pid.name).exists() for pid in pids.iterdir()))
+
+
+def _until(holds) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

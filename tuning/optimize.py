@@ -9,11 +9,11 @@ numbers.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
     sys.path[0] = str(Path(__file__).parents[1])
@@ -24,35 +24,44 @@ from rich.console import Console
 from pipeline import baselines, cli, progress
 from pipeline.config import SweepConfig
 from pipeline.errors import UserError
-from tuning import results, workers
+from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
 from tuning.storage import explained, open_storage, patiently
-
-if TYPE_CHECKING:
-    from pipeline.tracking import Tracker
+from tuning.workers import Crew
 
 
 def main() -> None:
     """A sweep by the flags; ends with its table, and with exit code 2 where a cell came to nothing."""
     config = cli.parse(SweepConfig)
-    if workers.is_worker():
-        workers.end_with_parent()
+    crew = Crew(config, work) if config.workers > 1 else None
     with explained(config.storage):
         storage = open_storage(config.storage)
         done, total = _done(config, storage), config.trials * len(config.cells)
         progress.note(f"{len(config.cells)} cells x {config.trials} trials: {done} of {total} done")
-        # mlflow and tensorflow take seconds to import: what is wrong with the flags or the database is said before.
-        from pipeline import tracking
-
-        tracker = tracking.connect(config.experiment)
-        if config.workers > 1:
-            cells, failures = _with_workers(config, storage, tracker)
+        if crew:
+            cells, failures = _with_workers(crew, config, storage)
         else:
-            from tuning.sweep import sweep
-
-            cells, failures = sweep(config, storage, tracker, first=workers.index())
+            cells, failures = take_part(config, int(os.environ.get("JOB_COMPLETION_INDEX", 0)))  # Kubernetes' own
     _show(config, cells)
+    if failures:
+        raise UserError("; ".join(failures))
+
+
+def take_part(config: SweepConfig, first: int) -> tuple[list[CellResult], list[str]]:
+    """One process's part in the sweep, which begins with the cell at the place `first`."""
+    # These import mlflow and tensorflow, which takes many seconds: what is wrong with the flags was said before.
+    from pipeline import tracking
+    from tuning.sweep import sweep
+
+    storage = open_storage(config.storage)
+    return sweep(config, storage, tracking.connect(config.experiment), first % len(config.cells))
+
+
+def work(config: SweepConfig, first: int) -> None:
+    """What a worker does."""
+    with explained(config.storage):
+        _cells, failures = take_part(config, first)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -74,8 +83,11 @@ def _names(config: SweepConfig) -> list[str]:
     return [studies.study_name(config, cell.name) for cell in config.cells]
 
 
-def _with_workers(config: SweepConfig, storage: RDBStorage, tracker: Tracker) -> tuple[list[CellResult], list[str]]:
+def _with_workers(crew: Crew, config: SweepConfig, storage: RDBStorage) -> tuple[list[CellResult], list[str]]:
     """Lets worker processes do all of it, under one bar; what came of it is read from the databases."""
+    from pipeline import tracking
+
+    tracker = tracking.connect(config.experiment)  # so that the store and the experiment are there before any worker
     total, shown = config.trials * len(config.cells), 0
     with progress.bar("trials", total=total, unit="trials") as advance:
 
@@ -85,10 +97,10 @@ def _with_workers(config: SweepConfig, storage: RDBStorage, tracker: Tracker) ->
             advance(done - shown)
             shown = done
 
-        failures = workers.run(config, watch)
+        crew.run(watch)
     runs = {cell: studies.cell_run(storage, name) for cell, name in zip(config.cells, _names(config), strict=True)}
     metrics = {cell: tracker.metrics(run_id) for cell, run_id in runs.items() if tracker.has(run_id)}
-    return [CellResult(cell, found) for cell, found in metrics.items() if "test_top1" in found], failures
+    return [CellResult(cell, found) for cell, found in metrics.items() if "test_top1" in found], crew.errors
 
 
 if __name__ == "__main__":

@@ -103,18 +103,25 @@ class _Sweeper:
         self._said_waiting = False
 
     def search(self, first: int) -> list[str]:
-        """Goes round the cells until all are done; returns why some came to nothing."""
+        """Works until all cells are done; returns why some came to nothing."""
         cells = list(self.cells)
-        first %= len(cells)
         remaining = [*cells[first:], *cells[:first]]
         while remaining:
-            before = len(remaining)
-            remaining = [cell for cell in remaining if not self._visit(cell)]
-            if len(remaining) == before and not any(self._places(cell) for cell in remaining):
+            cell = min(remaining, key=self._business)
+            if self._visit(cell):
+                remaining.remove(cell)
+            elif not any(self._places(other) for other in remaining):
                 self._wait(remaining)
+                remaining = [*remaining[1:], remaining[0]]
         for search in self._begun():
             search.ledger.settle()  # a process that was thought dead may have written after the others' settling
         return self.failures
+
+    def _business(self, cell: Cell) -> tuple[bool, int]:
+        """Cells go first where there is something to do, and of these those at which the fewest others are."""
+        trials = self.cells[cell].trials()
+        idle = studies.left(trials, self.config.trials) > 0 and not self._places(cell)
+        return idle, studies.count(trials)["running"]
 
     def _visit(self, cell: Cell) -> bool:
         """Does what there is to do for a cell; whether it is done for good."""

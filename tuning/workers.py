@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -10,146 +11,146 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
-from pipeline import progress
-from pipeline.cli import EXIT_USER_ERROR
-from pipeline.config import SweepConfig, as_params
+from pipeline import cli, progress
+from pipeline.config import SweepConfig
 from pipeline.errors import UserError
 
-INDEX = "ALPHARHO_WORKER"  # environment of a worker: which it is, from 0
+Work = Callable[[SweepConfig, int], object]
+"""What a worker does: told the configuration and the place, among its cells, of the one to begin with."""
+
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _RESTARTS = 3  # for each worker, on the average
+_ROOT = str(Path(__file__).parents[1])
 _POLL_SECONDS = 0.5
 _FAREWELL_SECONDS = 60  # for a worker to close its runs
 
 
-def index() -> int:
-    """Which worker this process is: of the command that started it, or of a Kubernetes Job; 0 where it is none."""
-    return int(os.environ.get(INDEX) or os.environ.get("JOB_COMPLETION_INDEX") or 0)
+class Crew:
+    """The workers of one command.
 
-
-def is_worker() -> bool:
-    """Whether another command started this process as its worker."""
-    return INDEX in os.environ
-
-
-def end_with_parent() -> None:
-    """Lets this worker end as by SIGTERM when the command that started it dies, however that happens."""
-
-    def wait() -> None:
-        # Nothing is written there, so it returns when the other end is gone. Not sys.stdin, whose lock python wants
-        # when it ends.
-        os.read(0, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def run(config: SweepConfig, watch: Callable[[], None]) -> list[str]:
-    """Runs config.workers processes until each has ended; one that dies is started again. What they refused.
-
-    Args:
-        watch: called twice a second meanwhile.
-
-    Raises:
-        UserError: they died too often.
+    They come from a process that imports tensorflow once for all of them, and begins with that when the crew is made.
+    With GPUs, which do not bear to be forked, each imports it for itself.
     """
-    crew = _Crew(config)
-    try:
-        crew.start()
-        while crew.running():
-            watch()
-            time.sleep(_POLL_SECONDS)
-            crew.replace_the_dead()
-        watch()
-    finally:
-        crew.stop()
-    return crew.errors
 
-
-class _Crew:
-    """The workers of one command."""
-
-    def __init__(self, config: SweepConfig) -> None:
-        params = as_params(config) | {"workers": "1"}
-        flags = [f"--{name}={value}" for name, value in params.items()]
-        self._command = [sys.executable, str(Path(__file__).with_name("optimize.py")), *flags]
-        self._count = config.workers
+    def __init__(self, config: SweepConfig, work: Work) -> None:
+        self.errors: list[str] = []  # what workers said that ended with an error, each once
+        self._config, self._work = config, work
+        self._gpus = _gpus()
         self._restarts = _RESTARTS * config.workers
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._said: dict[str, None] = {}
+        self._processes: dict[int, BaseProcess] = {}
+        self._readers: list[threading.Thread] = []
+        for name in _THREADS:  # inherited by all
+            os.environ.setdefault(name, str(threads_each(config.workers)))
+        forks = "forkserver" in multiprocessing.get_all_start_methods() and not self._gpus
+        self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+        if forks:
+            # Python 3.11 gives the server its environment, but not the path by which this module was found.
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
+            self._context.set_forkserver_preload(["tuning.sweep"])
+            forkserver.ensure_running()
 
-    @property
-    def errors(self) -> list[str]:
-        """What workers said when they ended with an error."""
-        return list(self._said)
+    def run(self, watch: Callable[[], None]) -> None:
+        """Starts the workers and waits until each has ended; one that dies is started again.
 
-    def start(self) -> None:
-        for number in range(self._count):
-            self._start(number)
+        Args:
+            watch: called twice a second meanwhile.
 
-    def running(self) -> bool:
-        return bool(self._processes)
+        Raises:
+            UserError: they died too often.
+        """
+        try:
+            for number in range(self._config.workers):
+                self._start(number)
+            while self._processes:
+                watch()
+                time.sleep(_POLL_SECONDS)
+                self._replace_the_dead()
+            watch()
+        finally:
+            self._stop()
 
-    def replace_the_dead(self) -> None:
+    def _start(self, number: int) -> None:
+        reader, writer = self._context.Pipe(duplex=False)
+        device = {"CUDA_VISIBLE_DEVICES": self._gpus[number % len(self._gpus)]} if self._gpus else {}
+        process = self._context.Process(target=_take_part, args=(self._work, self._config, number, device, writer))
+        process.start()
+        writer.close()
+        self._processes[number] = process
+        self._readers.append(threading.Thread(target=self._pass_on, args=(number, reader), daemon=True))
+        self._readers[-1].start()
+
+    def _pass_on(self, number: int, reader: Connection) -> None:
+        """What a worker says, line by line."""
+        with os.fdopen(os.dup(reader.fileno()), errors="replace") as lines:
+            for line in filter(None, map(str.strip, lines)):
+                if not line.startswith("error: "):
+                    progress.note(f"worker {number}: {line}")
+                elif (error := line.removeprefix("error: ")) not in self.errors:
+                    self.errors.append(error)
+
+    def _replace_the_dead(self) -> None:
         """Forgets who is done, and starts again who died."""
         for number, process in list(self._processes.items()):
-            code = process.poll()
+            code = process.exitcode
             if code is None:
                 continue
             del self._processes[number]
-            if code in (0, EXIT_USER_ERROR):
+            if code in (0, cli.EXIT_USER_ERROR):
                 continue
             self._restarts -= 1
             if self._restarts < 0:
                 raise UserError(
-                    f"wanted {self._count} workers that last. Received: {_RESTARTS * self._count + 1} that died, the "
-                    f"last with code {code}. Way out: fewer --workers, or more memory; see what they said above"
+                    f"wanted {self._config.workers} workers that last. Received: "
+                    f"{_RESTARTS * self._config.workers + 1} that died, the last with code {code}. "
+                    "Way out: fewer --workers, or more memory; see what they said above"
                 )
             progress.note(f"worker {number} ended with code {code}; starting another")
             self._start(number)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Ends who still runs, and waits for it."""
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(_FAREWELL_SECONDS)
-            except subprocess.TimeoutExpired:
+        with cli.uninterrupted():
+            for process in self._processes.values():
+                process.terminate()
+            for process in self._processes.values():
+                process.join(_FAREWELL_SECONDS)
                 process.kill()
-
-    def _start(self, number: int) -> None:
-        process = subprocess.Popen(
-            self._command,
-            env={**os.environ, **environment(number, self._count)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._processes[number] = process
-        threading.Thread(target=self._pass_on, args=(number, process), daemon=True).start()
-
-    def _pass_on(self, number: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stderr or ():
-            if line.startswith("error: "):
-                self._said[line.removeprefix("error: ").strip()] = None  # workers that refuse the same say it once
-            elif line.strip():
-                progress.note(f"worker {number}: {line.rstrip()}")
+            for reader in self._readers:  # their last words
+                reader.join(_POLL_SECONDS)
 
 
-def environment(number: int, count: int) -> dict[str, str]:
-    """What worker `number` of `count` is told: its share of the cores, and its GPU where there are some.
-
-    A setting that a person made stays.
-    """
+def threads_each(count: int) -> int:
+    """Its share of the cores for each of `count` workers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = dict.fromkeys(_THREADS, str(max(1, cores // count)))
-    gpus = _gpus()
-    device = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-    return {**{name: os.environ.get(name, value) for name, value in threads.items()}, **device, INDEX: str(number)}
+    return max(1, cores // count)
+
+
+def first_cell(number: int, count: int, cells: int) -> int:
+    """Which cell worker `number` of `count` begins with: those that start together begin with different ones."""
+    return number * cells // count
+
+
+def _take_part(work: Work, config: SweepConfig, number: int, device: dict[str, str], writer: Connection) -> None:
+    """In the worker."""
+    os.dup2(writer.fileno(), sys.stderr.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.environ.update(device)
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    cli.run(lambda: work(config, first_cell(number, config.workers, len(config.cells))))
+
+
+def _end_with_the_command() -> None:
+    """As by SIGTERM, however the command died that started this worker."""
+    command = multiprocessing.parent_process()
+    if command is not None:
+        command.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _gpus() -> list[str]:
