@@ -18,6 +18,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,8 @@ STATUS = {"COMPLETE": ("FINISHED",), "PRUNED": ("KILLED",), "FAIL": ("FAILED", "
 VALUE = {"COMPLETE": "best_val_top1", "PRUNED": "val_top1"}  # the metric whose last value is Optuna's
 CURVES = ("train_loss", "train_top1", "val_loss", "val_top1", "learning_rate")
 ENDED = ("FINISHED", "FAILED", "KILLED")
+
+SERVER_OPTIONS = ("--allowed-hosts", "localhost:*,127.0.0.1:*")  # with the others, the flags of docker/compose.yaml
 
 Outage = tuple[str, Callable[[], object]]  # how it is told, and what to do
 
@@ -251,7 +254,7 @@ def chaos(plan: Plan, seed: int, folder: Path, limit: float = 1800) -> tuple[lis
     with Postgres() as postgres:
         storage, backend = postgres.create("optuna"), postgres.create("mlflow")
         with (
-            MlflowServer(backend, folder / "mlflow") as server,
+            MlflowServer(backend, folder / "mlflow", SERVER_OPTIONS) as server,
             Monkey(command(plan, storage, folder / "work"), environment(server.address), folder, seed) as monkey,
         ):
 
@@ -315,7 +318,8 @@ class Run:
 
     @property
     def key(self) -> str:
-        return self.tags.get("alpharho.key", "")
+        """Without what tells the study from one of the same name in another database."""
+        return re.sub(r"@[0-9a-f]{8}#", "#", self.tags.get("alpharho.key", ""))
 
 
 def check(optuna_url: str, mlflow_url: str, work_dir: Path, cells: int, trials: int) -> list[str]:

@@ -136,7 +136,7 @@ class MlflowServer:
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = folder / "mlflow.log"
         self._folder = folder
-        self._flags = [
+        self.flags = [
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", "--backend-store-uri", backend),
             *("--artifacts-destination", str(folder / "artifacts"), *options),
         ]
@@ -166,7 +166,7 @@ class MlflowServer:
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_TRACKING_URI": ""}
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *self._flags],
+                [sys.executable, "-m", "mlflow", "server", *self.flags],
                 cwd=self._folder,
                 env=environment,
                 stdout=log,

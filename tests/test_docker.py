@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
-import os
 import re
 import secrets
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
-import time
 import tomllib
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +19,8 @@ import yaml
 
 from pipeline import cli
 from pipeline.config import SweepConfig
-from tests.servers import MLFLOW_START, Postgres, free_port
+from tests import chaos
+from tests.servers import MlflowServer
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -223,73 +218,16 @@ def test_kustomize_makes_the_services(secret_file: Path) -> None:
     assert {kind for kind, _ in made} == {"ConfigMap", "Deployment", "Secret", "Service", "StatefulSet"}
 
 
-@contextlib.contextmanager
-def started(name: str, folder: Path, places: dict[str, str], **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """The command of a service of compose.yaml as a process of this machine, killed with its block.
-
-    Args:
-        places: what stands in compose.yaml -> what stands for it here.
-        environment: in addition to the service's own.
-    """
-    flags = "--dataset digits --weights tiny --alphas 0.25 --resolutions 48 --trials 8 --wave 4 --epochs 3"
-    service = services(SWEEP_FLAGS=flags)[name]
-    command = service["command"]
-    for old, new in places.items():
-        assert old in command, f"{old} is no longer in the command of {name}"
-        command = command.replace(old, new)
-    program, *rest = shlex.split(command)
-    python = [sys.executable] if program == "python" else [sys.executable, "-m", program]
-    with (folder / f"{name}.log").open("a") as log:
-        process = subprocess.Popen(
-            [*python, *rest],
-            env={**os.environ, **{key: value or "" for key, value in service["environment"].items()}, **environment},
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def flags(command: Sequence[str]) -> set[str]:
+    return {word for word in command if word.startswith("--")}
 
 
-@pytest.mark.slow
-@pytest.mark.postgres
-def test_the_commands_of_compose_make_one_sweep_of_two_workers(postgres: Postgres, tmp_path: Path) -> None:
-    """Its server and two of its workers at once, on a real PostgreSQL; a folder stands for the S3-compatible store."""
-    import optuna
-
-    for database in ("mlflow", "optuna"):
-        postgres.create(database)
-    here, address = f"@127.0.0.1:{postgres.port}/", f"127.0.0.1:{free_port()}"
-    port = address.rpartition(":")[2]
-    server = {"@postgres/": here, "0.0.0.0": "127.0.0.1", "5000": port, "s3://mlflow": str(tmp_path / "files")}
-    worker = {"@postgres/": here, "tuning/": f"{ROOT}/tuning/"}
-    shared = {"PGPASSWORD": postgres.password, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    sweep = {**shared, "MLFLOW_TRACKING_URI": f"http://{address}"}
-    with started("mlflow", tmp_path, server, **shared) as process:
-        wait_for(f"http://{address}/health", process, tmp_path / "mlflow.log")
-        with started("worker", tmp_path, worker, **sweep) as one, started("worker", tmp_path, worker, **sweep) as two:
-            codes = [one.wait(timeout=300), two.wait(timeout=300)]
-    log = (tmp_path / "worker.log").read_text()
-    assert codes == [0, 0], log
-    study = optuna.load_study(study_name=None, storage=postgres.url("optuna"))
-    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
-    assert states.count("COMPLETE") + states.count("PRUNED") == 8
-    assert "mobilenet_0.25_48" in log
-    assert list((tmp_path / "files").rglob("MLmodel"))  # through the server, as compose.yaml has it
-
-
-def wait_for(address: str, process: subprocess.Popen[str], log: Path) -> None:
-    """Until `address` answers. Raises RuntimeError, with the log, where the process ends or time is up."""
-    deadline = time.monotonic() + MLFLOW_START
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=2)
-            return
-        time.sleep(0.2)
-    raise RuntimeError(log.read_text())
+def test_chaos_starts_the_commands_of_compose() -> None:
+    """What tests/chaos.py runs without Docker, on a real PostgreSQL, is what stands here, in other places."""
+    worker = words(services()["worker"]["command"])
+    started = chaos.command(chaos.Plan(), "postgresql+psycopg://somewhere/optuna", Path("work"))
+    assert worker[1] == "tuning/optimize.py"
+    assert started[1].endswith(worker[1])
+    assert flags(worker) - flags(started) == set()
+    server = MlflowServer("postgresql+psycopg://somewhere/mlflow", Path("mlflow"), chaos.SERVER_OPTIONS)
+    assert flags(server.flags) == flags(words(services()["mlflow"]["command"]))

@@ -37,15 +37,18 @@ def finished(study, count: int) -> list[int]:
     return claims.finish(study, [complete(trial) for trial in claims.claim(study, CONFIG, count)])
 
 
-def keys(tracker, cell) -> list[str]:
-    return sorted(run.tags["alpharho.key"] for run in tracker.children(cell))
+def numbers(study, tracker, cell) -> list[int]:
+    """Of the trials that have a run, one for each run."""
+    keys = sorted(run.key for run in tracker.children(cell))
+    assert all(key.startswith(f"{study.identity}#") for key in keys)
+    return [int(key.rpartition("#")[2]) for key in keys]
 
 
 def test_what_is_delivered_stands_in_mlflow(study, tracker, cell):
     ledger_of(study, tracker, cell).deliver(finished(study, 2))
     runs = {run.tags["alpharho.key"]: run for run in tracker.children(cell)}
     for trial in study.trials():
-        run = runs[outcomes.key(NAME, trial.number)]
+        run = runs[outcomes.key(study.identity, trial.number)]
         assert run.status == "FINISHED"
         assert run.metrics["best_val_top1"] == trial.value
         assert float(run.params["learning_rate"]) == trial.params["learning_rate"]
@@ -65,19 +68,18 @@ def test_settling_leaves_running_trials_alone(study, tracker, cell):
 
 
 def test_settling_leaves_one_of_two_runs(study, tracker, cell):
-    numbers = finished(study, 2)
+    done = finished(study, 2)
     for _ in range(2):
-        ledger_of(study, tracker, cell).deliver(numbers)
+        ledger_of(study, tracker, cell).deliver(done)
     assert len(tracker.children(cell)) == 4
     for _ in range(2):
         ledger_of(study, tracker, cell).settle()
-    assert keys(tracker, cell) == [f"{NAME}#0", f"{NAME}#1"]
+    assert numbers(study, tracker, cell) == [0, 1]
 
 
 def test_settling_completes_a_run_that_was_left_half_written(study, tracker, cell):
     finished(study, 1)
-    left = tracker.open("half", "prepare", parent=cell, tags={"alpharho.key": f"{NAME}#0"})
-    tracker.set_tags(left, {"alpharho.key": f"{NAME}#0"})
+    left = tracker.open("half", "prepare", parent=cell, key=f"{study.identity}#0")
     ledger_of(study, tracker, cell).settle()
     (run,) = tracker.children(cell)
     assert (run.run_id, run.status, run.tags["optuna.state"]) == (left, "FINISHED", TrialState.COMPLETE.name)
@@ -97,4 +99,4 @@ def test_what_mlflow_does_not_take_now_is_delivered_later(study, tracker, cell, 
     ledger.deliver(finished(study, 1))
     assert tracker.children(cell) == []  # it is not asked again at once
     ledger.settle()
-    assert keys(tracker, cell) == [f"{NAME}#{number}" for number in range(3)]
+    assert numbers(study, tracker, cell) == [0, 1, 2]

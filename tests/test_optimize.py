@@ -171,7 +171,10 @@ def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, n
     process = start(tmp_path, *SWEEP, "--epochs=20000", "--resolutions=32")
     wait_until_in_training(process, tmp_path)
     process.send_signal(number)
-    _out, err = process.communicate(timeout=60)
+    try:
+        _out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "interrupted. To go on: python" in err
     assert "Traceback" not in err
@@ -187,7 +190,7 @@ def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, n
 
 @pytest.mark.slow
 def test_two_workers_share_a_sweep_and_a_killed_one_is_finished_by_the_next(tmp_path):
-    flags = ("--epochs=300", "--trials=6", "--workers=2")
+    flags = ("--epochs=100", "--trials=6", "--workers=2")
     killed = start(tmp_path, *SWEEP, *flags)
     wait_until_in_training(killed, tmp_path)
     killed.kill()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 
@@ -16,7 +17,7 @@ from pipeline.errors import UserError
 from tests import studies
 from tests.studies import processes
 from tuning import storage
-from tuning.storage import LockedElsewhereError, exclusive, open_storage, patiently, transaction
+from tuning.storage import LockedElsewhereError, TransactionLostError, exclusive, open_storage, patiently, transaction
 
 
 def _open(url: str) -> int:
@@ -164,6 +165,33 @@ def test_a_transaction_writes_all_or_nothing(any_url):
         joined.set_trial_user_attr(trial_id, "a", 1)
         assert study.get_trials() == []
     assert [trial.user_attrs for trial in study.get_trials()] == [{"a": 1}]
+
+
+def test_a_transaction_of_which_a_statement_failed_is_lost_whole(any_url):
+    """Optuna tries to begin a trial five times: the later attempts would be outside the transaction and its lock."""
+    opened = open_storage(any_url)
+    study = optuna.create_study(storage=opened, study_name="s")
+    study_id, fails = opened.get_study_id_from_name("s"), [True]
+
+    def fail_once(_connection, _cursor, statement, *_rest) -> None:
+        if fails and statement.startswith("INSERT INTO trials"):
+            fails.clear()
+            raise sqlalchemy.exc.OperationalError(statement, {}, Exception("terminating connection"))
+
+    def begin_two() -> None:
+        with transaction(opened, "s") as joined:
+            joined.create_new_trial(study_id)
+            fails.append(True)
+            joined.create_new_trial(study_id)
+
+    fails.clear()
+    sqlalchemy.event.listen(opened.engine, "before_cursor_execute", fail_once)
+    with pytest.raises(TransactionLostError):
+        begin_two()
+    assert study.get_trials() == []
+    with transaction(opened, "s") as joined:  # the lock is free
+        joined.create_new_trial(study_id)
+    assert len(study.get_trials()) == 1
 
 
 def test_transactions_of_one_study_come_one_after_the_other(any_url):

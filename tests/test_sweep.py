@@ -14,7 +14,7 @@ from pipeline import datasets, tracking
 from pipeline.config import SweepConfig
 from tuning import claims, search_space
 from tuning.storage import open_storage
-from tuning.sweep import open_studies, sweep
+from tuning.sweep import SWEEP_KEY, open_studies, sweep
 
 CONFIG = SweepConfig(
     dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(32, 48), trials=2, wave=2, epochs=2, train_limit=60
@@ -99,6 +99,41 @@ def test_trials_that_a_dead_process_left_are_done_again(config):
     assert [trial.params for trial in trials[2:]] == [trial.params for trial in lost]
     states = Counter((run.status, run.tags["optuna.state"]) for run in tracker.search("tags.`alpharho.kind` = 'trial'"))
     assert states == {("KILLED", "FAIL"): 2, ("FINISHED", "COMPLETE"): 2}
+
+
+def test_what_a_process_that_died_near_the_end_left_open_is_closed(config):
+    config = dataclasses.replace(config, resolutions=(32,))
+    tracker = tracking.connect("alpharho")
+    run(config, tracker)
+    runs = [*tracker.search("tags.`alpharho.kind` = 'cell'"), *tracker.search("tags.`alpharho.kind` = 'sweep'")]
+    first, _second = tracker.search("tags.`alpharho.kind` = 'trial'")
+    for left in runs:
+        tracker.client.update_run(left.run_id, status="RUNNING")
+    tracker.delete(first.run_id)
+    run(config, tracker)
+    assert not any(tracker.is_open(left.run_id) for left in runs)
+    assert len(tracker.search("tags.`alpharho.kind` = 'trial'")) == 2
+
+
+def test_a_sweeps_run_whose_maker_died_is_gone_on_with(config):
+    config = dataclasses.replace(config, resolutions=(32,))
+    tracker = tracking.connect("alpharho")
+    cells = open_studies(config, open_storage(config.storage), datasets.load(config))
+    for study in cells.values():
+        study.keep(SWEEP_KEY, "a key")
+    orphan = tracker.open("sweep digits", "sweep", key="a key")
+    run(config, tracker)
+    (outer,) = tracker.search("tags.`alpharho.kind` = 'sweep'")
+    assert (outer.run_id, outer.status) == (orphan, "FINISHED")
+
+
+def test_two_databases_keep_their_trials_apart(config, tmp_path):
+    config = dataclasses.replace(config, resolutions=(32,))
+    tracker = tracking.connect("alpharho")
+    run(config, tracker)
+    run(dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/another.db"), tracker)
+    keys = [trial.key for trial in tracker.search("tags.`alpharho.kind` = 'trial'")]
+    assert len(set(keys)) == 4
 
 
 def test_pruned_trials_count_and_are_told(config):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import sqlalchemy.exc
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -22,7 +20,7 @@ from pipeline import cli
 from pipeline.config import SweepConfig
 from tuning import mirror
 from tuning import study as studies
-from tuning.storage import patiently, transaction
+from tuning.storage import OUTAGES, TransactionLostError, patiently, transaction
 from tuning.study import CellStudy
 
 # System attributes of a trial, in the words of optuna's RetryHeartbeatStaleTrialCallback.
@@ -111,8 +109,8 @@ def give_up(study: CellStudy, claimed: Sequence[Claimed]) -> None:
 
     Where the database does not answer now they are free when their silence is noticed.
     """
-    outages = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-    with cli.uninterrupted(), contextlib.suppress(*outages), transaction(study.storage, study.name) as storage:
+    lost = (*OUTAGES, TransactionLostError)
+    with cli.uninterrupted(), contextlib.suppress(*lost), transaction(study.storage, study.name) as storage:
         for trial in claimed:
             if not storage.get_trial(trial.trial_id).state.is_finished():
                 storage.set_trial_state_values(trial.trial_id, TrialState.FAIL)

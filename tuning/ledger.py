@@ -58,7 +58,7 @@ class Ledger:
         for trial in self._study.trials():
             if not trial.state.is_finished():
                 continue
-            runs = sorted(found.get(outcomes.key(self._study.name, trial.number), []), key=lambda run: run.run_id)
+            runs = sorted(found.get(outcomes.key(self._study.identity, trial.number), []), key=lambda run: run.run_id)
             for superfluous in runs[1:]:
                 self._tracker.delete(superfluous.run_id)
             if not runs or runs[0].status == "RUNNING":
@@ -66,5 +66,5 @@ class Ledger:
         self._waiting = []
 
     def _publish(self, trial: FrozenTrial, run_id: str = "") -> None:
-        run = outcomes.trial_run(self._study.name, trial, self._base, self._costs)
+        run = outcomes.trial_run(self._study.identity, trial, self._base, self._costs)
         self._tracker.publish(run, self._cell_run, run_id)

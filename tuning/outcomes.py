@@ -58,7 +58,7 @@ def replayed_rates(trial: FrozenTrial) -> np.ndarray:
 
 
 def key(study: str, number: int) -> str:
-    """What MLflow knows the trial by."""
+    """What MLflow knows the trial by; `study` is its identity."""
     return f"{study}#{number}"
 
 

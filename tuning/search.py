@@ -25,8 +25,6 @@ from tuning.results import CellResult
 from tuning.storage import LockedElsewhereError, exclusive
 from tuning.study import CellStudy
 
-TESTED = "tested_with"  # user attribute of a study: how many trials were done when its best model was tested
-
 
 class CellSearch:
     """What one process does for one cell; any number of others may do the same at once.
@@ -53,7 +51,9 @@ class CellSearch:
         """Opens the cell's run in MLflow, of which there is one, however many processes come at once."""
         with exclusive(self.study.storage.engine, f"{self.study.name} run"):
             earlier = self.study.attributes().get(studies.CELL_RUN, "")
-            self.run_id = self.tracker.open(self.study.name, "cell", parent=self._sweep_run, resume=earlier)
+            self.run_id = self.tracker.open(
+                self.study.name, "cell", parent=self._sweep_run, resume=earlier, key=f"{self.study.identity} cell"
+            )
             self.study.keep(studies.CELL_RUN, self.run_id)
         records.log_dataset(self.tracker, self.run_id, self.config, self.dataset)
         return Ledger(self.study, self.tracker, self.run_id, self.base, self.costs)
@@ -95,9 +95,9 @@ class CellSearch:
 
         Returns the numbers of the trials that count, and how far the bar advanced.
         """
-        configs = [search_space.train_config(self.base, trial.params) for trial in claimed]
         begun = time.perf_counter()
         try:
+            configs = [search_space.train_config(self.base, trial.params) for trial in claimed]
             with beating(self.study, claimed) as pulse:
                 watch = Watch(claimed, pulse, self.base.epochs, advance)
                 fits = trainer.fit(configs, watch)
@@ -109,14 +109,14 @@ class CellSearch:
             raise
 
     def finish(self) -> bool:
-        """Tests the best model of a cell whose trials are done; False while another process is at it.
+        """Tests the best model of a cell whose trials are done; False where another process is at it, or has done it.
 
         Raises NoFinishedTrialError where every trial diverged.
         """
         try:
             with exclusive(self.study.storage.engine, f"{self.study.name} test", wait=False):
                 if is_finished(self.study, self.config.trials, self.tracker):
-                    return True
+                    return False  # for `mend` to look at
                 self.ledger.settle()
                 try:
                     self._test_winner()
@@ -127,6 +127,14 @@ class CellSearch:
         except LockedElsewhereError:
             return False
         return True
+
+    def mend(self) -> None:
+        """Writes what a process that died near the end left out of a finished cell's runs, and closes its run."""
+        run_id = self.study.attributes()[studies.CELL_RUN]
+        self.tracker.move(run_id, self._sweep_run)
+        Ledger(self.study, self.tracker, run_id, self.base, self.costs).settle()
+        if self.tracker.is_open(run_id):
+            self.tracker.close(run_id)
 
     def _test_winner(self) -> None:
         """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it."""
@@ -150,9 +158,9 @@ class CellSearch:
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
         self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
         evaluate(model, config, self.dataset, self.tracker, self.run_id)
-        self.study.keep(TESTED, studies.done(trials))  # at once, or whoever comes after a death here would test again
         self._seconds += time.perf_counter() - begun
         self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
+        self.study.keep(studies.TESTED, studies.done(trials))
 
 
 class Watch:
@@ -178,9 +186,7 @@ class Watch:
 
 def is_finished(study: CellStudy, total: int, tracker: Tracker) -> bool:
     """Whether `total` trials are done, the winner is tested, and MLflow still has the record."""
-    trials, kept = study.trials(), study.attributes()
-    tested = kept.get(TESTED) == studies.done(trials)
-    return tested and not studies.left(trials, total) and tracker.has(kept.get(studies.CELL_RUN, ""))
+    return study.is_tested(total) and tracker.has(study.attributes().get(studies.CELL_RUN, ""))
 
 
 def read_result(cell: Cell, study: CellStudy, tracker: Tracker) -> CellResult:

@@ -18,19 +18,31 @@ import sqlalchemy.exc
 from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.orm import scoped_session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 
 from pipeline import progress
 from pipeline.errors import UserError, first_line
 
 T = TypeVar("T")
 
+OUTAGES = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)  # what a database that is away raises
+
 HEARTBEAT_SECONDS = 5  # how often a process says of each trial in training that it lives
 GRACE_SECONDS = 30  # after which a silent trial is taken for dead
 PATIENCE_SECONDS = 300  # how long an outage of the database is waited for
+_patience = float(PATIENCE_SECONDS)
 _LONGEST_WAIT = 10  # s, between two attempts
 _SQLITE_TIMEOUT = 60  # s; six writers had no "database is locked" with it
+# A PostgreSQL that lost its power, or whose network swallows packets, is noticed within half a minute.
+_NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30000,
+}
 _FROZEN_SECONDS = 60  # a holder of a lock that is silent for so long loses it: a suspended machine must not stop others
 
 
@@ -45,7 +57,11 @@ def open_storage(url: str) -> RDBStorage:
     try:
         # A connection that a restart of the server has cut is noticed when it is taken out of the pool.
         file = _sqlite_file(url)
-        options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if file else {"pool_pre_ping": True}
+        options = (
+            {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
+            if file
+            else {"connect_args": _NETWORK, "pool_pre_ping": True}
+        )
         if file and not file.parent.is_dir():  # which the lock would make, after any slip of the pen
             raise FileNotFoundError(f"no folder {file.parent}")
         engine = sqlalchemy.create_engine(url, **options)
@@ -63,7 +79,7 @@ def open_storage(url: str) -> RDBStorage:
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError, ImportError, OSError) as error:
         raise UserError(
             f"wanted an Optuna {optuna.__version__} database at {shown(url)!r}. Received: {first_line(error)}. "
-            "Way out: start its server, run `optuna storage upgrade --storage URL`, or name another with --storage"
+            "Way out: start its server, upgrade an older one by `optuna storage upgrade`, or name another --storage"
         ) from error
 
 
@@ -85,6 +101,17 @@ def explained(url: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Inside, `patiently` tries once: who stops a program does not wait for minutes."""
+    global _patience
+    before, _patience = _patience, 0.0
+    try:
+        yield
+    finally:
+        _patience = before
+
+
 def patiently(action: Callable[[], T]) -> T:
     """Calls `action`, which must do no harm when it is done twice, until the database answers.
 
@@ -94,8 +121,8 @@ def patiently(action: Callable[[], T]) -> T:
     while True:
         try:
             result = action()
-        except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
-            if not _is_outage(error) or time.monotonic() - begun > PATIENCE_SECONDS:
+        except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError, TransactionLostError) as error:
+            if not _is_outage(error) or time.monotonic() - begun > _patience:
                 raise
             if not waited:
                 reason = first_line(error.__cause__ or error)
@@ -111,11 +138,17 @@ def patiently(action: Callable[[], T]) -> T:
 
 def _is_outage(error: BaseException) -> bool:
     """Whether time may mend it: a server that restarts, or a sqlite file that another process has locked."""
+    if isinstance(error, TransactionLostError):
+        return True
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if "sqlite3" in str(cause):
         return "is locked" in str(cause)
     lost = isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated
     return lost or isinstance(cause, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
+
+
+class TransactionLostError(Exception):
+    """A statement failed, so that everything before it in the transaction is gone."""
 
 
 @contextmanager
@@ -132,14 +165,24 @@ def transaction(storage: RDBStorage, name: str) -> Iterator[RDBStorage]:
         if _sqlite_file(storage.engine.url):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            _take_advisory_lock(connection, name)
+            _take_advisory_lock(connection, f"transaction {name}")
+        begun = connection.get_transaction()
+        # The sessions' commits stay within the connection's transaction; a rollback ends it.
+        maker = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
+
+        @event.listens_for(maker, "after_begin")
+        def require_same(_session: Session, _of_session: SessionTransaction, _connection: Connection) -> None:
+            # Optuna tries some writes again: that would be in a transaction of its own, without the lock.
+            if connection.get_transaction() is not begun:
+                raise TransactionLostError
+
         joined = RDBStorage.__new__(RDBStorage)
         joined.__dict__.update(storage.__dict__)
-        # Its sessions' commits stay within the connection's transaction.
-        maker = sessionmaker(bind=connection, join_transaction_mode="rollback_only")
         joined.scoped_session = scoped_session(maker)
         yield joined
-        connection.commit()
+        if begun is None or not begun.is_active:
+            raise TransactionLostError
+        begun.commit()
 
 
 class LockedElsewhereError(Exception):
@@ -150,15 +193,15 @@ class LockedElsewhereError(Exception):
 def exclusive(engine: Engine, name: str, wait: bool = True) -> Iterator[None]:
     """Lets one process of all machines at a time into the block, however long it takes.
 
-    sqlite: a lock file beside it. PostgreSQL: an advisory lock, which the server takes back when the process dies, when
-    its machine is silent for a minute, and when the server itself is restarted. The block is not told of that, so what
-    it does must bear being done twice.
+    It does not keep `transaction` out, which may stand inside. sqlite: a lock file beside it. PostgreSQL: an advisory
+    lock, which the server takes back when the process dies, when its machine is silent for a minute, and when the
+    server itself is restarted. The block is not told of that, so what it does must bear being done twice.
 
     Raises:
         LockedElsewhereError: without `wait`, when another process is in.
     """
     file = _sqlite_file(engine.url)
-    with _file_lock(file, name, wait) if file else _advisory_lock(engine, name, wait):
+    with _file_lock(file, name, wait) if file else _advisory_lock(engine, f"exclusive {name}", wait):
         yield
 
 

@@ -6,10 +6,12 @@ python -m tuning.study --status --storage URL
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -23,14 +25,16 @@ from sqlalchemy import func, select
 from pipeline import cli
 from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.errors import UserError
-from tuning.storage import exclusive, explained, open_storage, patiently
+from tuning.storage import explained, open_storage, patiently, transaction
 
 # What may differ between two calls that go on with the same study.
 _FREE = frozenset(
     {"data_dir", "work_dir", "experiment", "skip_unreadable", "learning_rate", "beta_1", "beta_2", "export_backbone"}
 )
 _SETTINGS = "settings"
+_IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attribute of a study: the cell's run in MLflow
+TESTED = "tested_with"  # user attribute of a study: how many trials were done when its best model was tested
 TOTAL = "trials"  # user attribute of a study: how many were asked for last
 FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)
 
@@ -62,6 +66,11 @@ class CellStudy:
     def name(self) -> str:
         return self.study.study_name
 
+    @cached_property
+    def identity(self) -> str:
+        """The name, and what tells it from a study of the same name in another database."""
+        return self.attributes()[_IDENTITY]
+
     def trials(self) -> list[FrozenTrial]:
         """All of them, not to be changed; only unfinished and new ones are fetched."""
         return patiently(lambda: self.study.get_trials(deepcopy=False))
@@ -73,6 +82,11 @@ class CellStudy:
     def keep(self, name: str, value: object) -> None:
         """Writes a user attribute of the study."""
         patiently(lambda: self.study.set_user_attr(name, value))
+
+    def is_tested(self, total: int) -> bool:
+        """Whether `total` trials are done, and the best of these was tested."""
+        trials = self.trials()
+        return not left(trials, total) and self.attributes().get(TESTED) == done(trials)
 
     def require_settings(self) -> None:
         """Raises UserError where another process began the study with other settings; says which."""
@@ -102,16 +116,24 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
     settings |= {"pictures": pictures, "weights": weights}
 
-    def find_or_begin() -> optuna.Study:
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    def begin() -> None:
+        with transaction(storage, name) as joined:
+            if name not in optuna.get_all_study_names(joined):
+                study = optuna.create_study(storage=joined, study_name=name, direction="maximize")
+                study.set_user_attr(_IDENTITY, f"{name}@{uuid.uuid4().hex[:8]}")
+            study = optuna.load_study(storage=joined, study_name=name)
+            if not study.get_trials(deepcopy=False):
+                study.set_user_attr(_SETTINGS, settings)
 
-    with exclusive(storage.engine, name):
-        study = patiently(find_or_begin)
-        found = CellStudy(study, storage, settings)
-        if not found.trials():
-            found.keep(_SETTINGS, settings)
+    patiently(begin)
+    found = find_study(storage, name, settings)
     found.require_settings()
     return found
+
+
+def find_study(storage: RDBStorage, name: str, settings: dict[str, str]) -> CellStudy:
+    """Raises KeyError where nobody has begun it."""
+    return CellStudy(patiently(lambda: optuna.load_study(study_name=name, storage=storage)), storage, settings)
 
 
 def is_interrupted(trial: FrozenTrial) -> bool:
@@ -155,22 +177,18 @@ def places(trials: Sequence[FrozenTrial], total: int) -> int:
     return max(0, left(trials, total) - count(trials)["running"])
 
 
-def count_done(storage: RDBStorage, names: Sequence[str]) -> int:
-    """Trials of these studies that are complete or pruned; fetches a number, not the trials."""
-    done = TrialModel.state.in_([TrialState.COMPLETE, TrialState.PRUNED])
+def count_done(storage: RDBStorage, names: Sequence[str], total: int) -> int:
+    """Trials of these studies that are complete or pruned, of `total` each; fetches numbers, not the trials."""
+    is_done = TrialModel.state.in_([TrialState.COMPLETE, TrialState.PRUNED])
     counted = (
-        select(func.count()).select_from(TrialModel).join(StudyModel).where(StudyModel.study_name.in_(names), done)
+        select(func.count())
+        .select_from(TrialModel)
+        .join(StudyModel)
+        .where(StudyModel.study_name.in_(names), is_done)
+        .group_by(StudyModel.study_id)
     )
     with storage.engine.connect() as connection:
-        return connection.execute(counted).scalar_one()
-
-
-def cell_run(storage: RDBStorage, name: str) -> str:
-    """The id of the cell's MLflow run, or an empty one where nobody has begun the study."""
-    try:
-        return optuna.load_study(study_name=name, storage=storage).user_attrs.get(CELL_RUN, "")
-    except KeyError:
-        return ""
+        return sum(min(number, total) for number in connection.execute(counted).scalars())
 
 
 def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+import uuid
 from collections.abc import Sequence
 
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from pipeline import backbones, baselines, cli, datasets, progress, records
 from pipeline.config import Cell, SweepConfig, as_params, spell
 from pipeline.datasets import Dataset
-from pipeline.errors import UserError
-from pipeline.tracking import Outage, Tracker
+from pipeline.errors import UserError, first_line
+from pipeline.tracking import Tracker
 from pipeline.tracking.runs import ERROR_TAG, Status
 from tuning import claims
 from tuning import study as studies
 from tuning.results import CellResult
 from tuning.search import CellSearch, is_finished, read_result
-from tuning.storage import GRACE_SECONDS, exclusive, shown
+from tuning.storage import GRACE_SECONDS, OUTAGES, exclusive, impatient, shown
 from tuning.study import CellStudy
 
-SWEEP_RUN = "mlflow_sweep_run_id"  # user attribute of a study
+SWEEP_RUN = "mlflow_sweep_run_id"  # user attributes of a study: the sweep's run, and the key that it has in MLflow
+SWEEP_KEY = "mlflow_sweep_key"
 LOOK_AGAIN_SECONDS = 1.0  # while only other processes have something to do
 Studies = dict[Cell, CellStudy]
 
@@ -37,17 +37,17 @@ def sweep(
     """
     dataset = datasets.load(config)
     cells = open_studies(config, storage, dataset)
+    sweeper = _Sweeper(config, dataset, cells, tracker)
     failures: list[str] = []
     if tracker.adopts or not all(is_finished(study, config.trials, tracker) for study in cells.values()):
         tracker.ensure_baselines([row.as_run() for row in baselines.load()])
-        run_id = _open_run(config, storage, tracker, dataset, cells)
-        sweeper = _Sweeper(config, dataset, cells, tracker, run_id)
         try:
-            failures = sweeper.search(first)
+            failures = sweeper.search(storage, first)
         except BaseException as error:
             sweeper.leave(error)
             raise
-        tracker.close(run_id)
+    elif run_id := earlier_sweep(config, cells, tracker):
+        sweeper.mend(run_id)
     finished = {cell: study for cell, study in cells.items() if is_finished(study, config.trials, tracker)}
     return [read_result(cell, study, tracker) for cell, study in finished.items()], failures
 
@@ -80,64 +80,88 @@ def earlier_sweep(config: SweepConfig, cells: Studies, tracker: Tracker) -> str:
 
 
 def _open_run(config: SweepConfig, storage: RDBStorage, tracker: Tracker, dataset: Dataset, cells: Studies) -> str:
-    """The sweep's run in MLflow: the first process makes it, others find it in the studies."""
+    """The sweep's run in MLflow: the first process makes it, others find it by what the studies say."""
     with exclusive(storage.engine, "sweep"):
         earlier = earlier_sweep(config, cells, tracker)
-        run_id = tracker.open(f"sweep {config.dataset}", "sweep", resume=earlier)
+        if not earlier:
+            _close_replaced(cells, tracker)
+        key = _key(cells, tracker, earlier)
+        for study in cells.values():  # first, so that a run whose maker dies now is found again
+            study.keep(SWEEP_KEY, key)
+        run_id = tracker.open(f"sweep {config.dataset}", "sweep", resume=earlier, key=key)
+        for study in cells.values():
+            study.keep(SWEEP_RUN, run_id)
         shared = as_params(config) | {"storage": shown(config.storage)}
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
-        for study in cells.values():
-            study.keep(SWEEP_RUN, run_id)
     records.log_dataset(tracker, run_id, config, dataset)
     return run_id
+
+
+def _key(cells: Studies, tracker: Tracker, earlier: str) -> str:
+    """By which MLflow knows the sweep's run: the studies' own, unless that run was of other cells."""
+    kept = {study.attributes().get(SWEEP_KEY, "") for study in cells.values()}
+    if len(kept) == 1 and "" not in kept and (earlier or not _has_params(tracker, *kept)):
+        return kept.pop()
+    return uuid.uuid4().hex
+
+
+def _has_params(tracker: Tracker, key: str) -> bool:
+    """Whether the run with this key got as far as to say which cells it is of."""
+    run_id = tracker.with_key(key)
+    return bool(run_id) and "alphas" in tracker.params(run_id)
 
 
 class _Sweeper:
     """The cells that are not done yet, and what this process has of them."""
 
-    def __init__(self, config: SweepConfig, dataset: Dataset, cells: Studies, tracker: Tracker, sweep_run: str) -> None:
-        self.config, self.dataset, self.cells, self.tracker, self.sweep_run = config, dataset, cells, tracker, sweep_run
+    def __init__(self, config: SweepConfig, dataset: Dataset, cells: Studies, tracker: Tracker) -> None:
+        self.config, self.dataset, self.cells, self.tracker = config, dataset, cells, tracker
+        self.sweep_run = ""
         self.searches: dict[Cell, CellSearch] = {}
         self.failures: list[str] = []
         self._said_waiting = False
 
-    def search(self, first: int) -> list[str]:
+    def search(self, storage: RDBStorage, first: int) -> list[str]:
         """Works until all cells are done; returns why some came to nothing."""
+        self.sweep_run = _open_run(self.config, storage, self.tracker, self.dataset, self.cells)
         cells = list(self.cells)
         remaining = [*cells[first:], *cells[:first]]
+        seen: set[Cell] = set()  # since there was nothing to do in any
         while remaining:
-            cell = min(remaining, key=self._business)
+            cell = min(remaining, key=lambda cell: (cell in seen, self._running(cell)))
+            seen.add(cell)
             if self._visit(cell):
                 remaining.remove(cell)
-            elif not any(self._places(other) for other in remaining):
+            if remaining and seen.issuperset(remaining):
                 self._wait(remaining)
-                remaining = [*remaining[1:], remaining[0]]
-        for search in self._begun():
-            search.ledger.settle()  # a process that was thought dead may have written after the others' settling
+                seen.clear()
+        self.tracker.close(self.sweep_run)
         return self.failures
 
-    def _business(self, cell: Cell) -> tuple[bool, int]:
-        """Cells go first where there is something to do, and of these those at which the fewest others are."""
-        trials = self.cells[cell].trials()
-        idle = studies.left(trials, self.config.trials) > 0 and not self._places(cell)
-        return idle, studies.count(trials)["running"]
+    def mend(self, sweep_run: str) -> None:
+        """Completes the runs of a sweep that is done, where a process died near its end."""
+        self.sweep_run = sweep_run
+        for cell in self.cells:
+            self._search_of(cell).mend()
+        if self.tracker.is_open(sweep_run):
+            self.tracker.close(sweep_run)
+
+    def _running(self, cell: Cell) -> int:
+        return studies.count(self.cells[cell].trials())["running"]
 
     def _visit(self, cell: Cell) -> bool:
         """Does what there is to do for a cell; whether it is done for good."""
-        study = self.cells[cell]
-        if is_finished(study, self.config.trials, self.tracker):
-            run_id = study.attributes()[studies.CELL_RUN]
-            self.tracker.move(run_id, self.sweep_run)
-            if self.tracker.is_open(run_id):  # by a process that died as it came to a cell that others had finished
-                self.tracker.close(run_id)
+        study, total = self.cells[cell], self.config.trials
+        if is_finished(study, total, self.tracker):
+            self._search_of(cell).mend()
             return True
         claims.free_stale(study)
-        if studies.left(study.trials(), self.config.trials) and not self._places(cell):
+        if studies.left(study.trials(), total) and not studies.places(study.trials(), total):
             return False
         search = self._search_of(cell)
         search.run_waves()
-        if studies.left(study.trials(), self.config.trials):
+        if studies.left(study.trials(), total):
             return False
         try:
             return search.finish()
@@ -155,11 +179,8 @@ class _Sweeper:
             self.searches[cell] = CellSearch(self.config, cell, self.dataset, study, self.tracker, self.sweep_run)
         return self.searches[cell]
 
-    def _places(self, cell: Cell) -> int:
-        return studies.places(self.cells[cell].trials(), self.config.trials)
-
     def _wait(self, remaining: Sequence[Cell]) -> None:
-        running = sum(studies.count(self.cells[cell].trials())["running"] for cell in remaining)
+        running = sum(map(self._running, remaining))
         if running and not self._said_waiting:
             progress.note(
                 f"waiting for {running} trials of other processes; those of a dead one are free after {GRACE_SECONDS} s"
@@ -167,23 +188,35 @@ class _Sweeper:
             self._said_waiting = True
         time.sleep(LOOK_AGAIN_SECONDS)
 
-    def _begun(self) -> list[CellSearch]:
-        """Those that have written to MLflow."""
-        return [search for search in self.searches.values() if search.run_id]
-
     def leave(self, error: BaseException) -> None:
-        """Closes the runs of what was broken off, unless other processes go on with it."""
+        """Closes the runs of what was broken off, unless other processes have trials in training.
+
+        Tries once, and leaves what cannot be done now to the next start.
+        """
+        try:
+            with cli.uninterrupted(), impatient(), self.tracker.impatient():
+                unfinished = [
+                    study for study in self.cells.values() if not is_finished(study, self.config.trials, self.tracker)
+                ]
+                for search in self.searches.values():
+                    if search.run_id and search.study in unfinished:
+                        search.ledger.settle()
+                if not any(map(self._running, self.cells)):
+                    self._close([study.attributes().get(studies.CELL_RUN, "") for study in unfinished], error)
+        except (UserError, *OUTAGES) as outage:
+            progress.note(f"the sweep's runs could not be closed ({first_line(outage)}); the next start does it")
+
+    def _close(self, cell_runs: Sequence[str], error: BaseException) -> None:
         status: Status = "KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED"
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
         tags = {ERROR_TAG: what.partition("\n")[0][:500]}
-        with cli.uninterrupted(), contextlib.suppress(Outage, StorageInternalError), self.tracker.impatient():
-            unfinished = [
-                search for search in self._begun() if not is_finished(search.study, self.config.trials, self.tracker)
-            ]
-            for search in unfinished:
-                search.ledger.settle()
-            if any(studies.count(study.trials())["running"] for study in self.cells.values()):
-                return
-            for search in unfinished:
-                self.tracker.close(search.run_id, status, tags)
-            self.tracker.close(self.sweep_run, status, tags)
+        for run_id in [*cell_runs, self.sweep_run]:
+            if self.tracker.has(run_id) and self.tracker.is_open(run_id):
+                self.tracker.close(run_id, status, tags)
+
+
+def _close_replaced(cells: Studies, tracker: Tracker) -> None:
+    """An earlier sweep of some of the cells that died, and that nobody will go on with."""
+    for run_id in {study.attributes().get(SWEEP_RUN, "") for study in cells.values()}:
+        if tracker.has(run_id) and tracker.is_open(run_id):
+            tracker.close(run_id, "KILLED")

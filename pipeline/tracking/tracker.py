@@ -76,11 +76,16 @@ class Tracker:
         parent: str | None = None,
         tags: Mapping[str, object] | None = None,
         resume: str = "",
+        key: str = "",
     ) -> str:
         """Makes a run that is RUNNING. Returns its id. An interrupt meanwhile leaves none open.
 
         The first one without a parent is `mlflow run`'s own, where that started us. `resume` is the id of an earlier
         run to go on with; where this experiment no longer has it, a new one is made.
+
+        Args:
+            key: unique, and the same whoever opens the run: one with this key is gone on with too, so that it is found
+                again by whoever comes after a process that died before it could tell the id.
         """
         tags = {**(environment_tags() if parent is None or kind in COMPUTING_KINDS else {}), **(tags or {})}
         family = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
@@ -88,12 +93,12 @@ class Tracker:
             run_id, self._adoptable = self._adoptable, ""
             with self._killed_by_interrupts(lambda: [run_id]):
                 self._adopt(run_id, name, {**tags, KIND_TAG: kind})
-        elif self.has(resume):
-            run_id = resume
+        elif run_id := resume if self.has(resume) else self.with_key(key):
             with self._killed_by_interrupts(lambda: [run_id]):
                 self._reopen(run_id, {**tags, **family})
         else:
-            run_id = self._create(name, {**({} if parent else resolve_tags()), **tags, **family, KIND_TAG: kind})
+            tags = {**({} if parent else resolve_tags()), **tags, **family, KIND_TAG: kind}
+            run_id = self._create(name, tags, key or uuid.uuid4().hex)
         return run_id
 
     def close(self, run_id: str, status: Status = "FINISHED", tags: Mapping[str, object] | None = None) -> None:
@@ -247,6 +252,8 @@ class Tracker:
     @patient
     def _close(self, run_id: str, status: Status, tags: Mapping[str, object], ended_ms: int) -> None:
         write(self.client, run_id, tags=run_tags(tags))
+        if status == "FINISHED" and ERROR_TAG in runs.get(self.client, run_id).data.tags:  # of one who left early
+            runs.delete_tag(self.client, run_id, ERROR_TAG)
         self.client.set_terminated(run_id, status, ended_ms)
 
     @patient
@@ -262,8 +269,13 @@ class Tracker:
         if ERROR_TAG in runs.get(self.client, run_id).data.tags:  # it was interrupted before
             runs.delete_tag(self.client, run_id, ERROR_TAG)
 
-    def _create(self, name: str, tags: Mapping[str, object]) -> str:
-        key = uuid.uuid4().hex
+    @patient
+    def with_key(self, key: str) -> str:
+        """The id of the run with this key, or an empty one."""
+        found = runs.with_key(self.client, self.experiment_id, key) if key else []
+        return found[0] if found else ""
+
+    def _create(self, name: str, tags: Mapping[str, object], key: str) -> str:
         began = now_ms()
 
         def find_or_make(found: str) -> str:

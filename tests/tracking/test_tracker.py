@@ -207,3 +207,20 @@ def test_baselines_are_published_once_and_stay_deleted(tracker):
     assert left.metrics == {"test_top1": 0.8, "params_total": 3.3e6}
     assert left.params["resolution"] == "224"
     assert left.tags.items() >= {"source": "paper", "alpharho.kind": "baseline", "reference": "table 10"}.items()
+
+
+def test_a_run_with_a_key_is_made_once_and_found_again(tracker):
+    first = tracker.open("sweep", "prepare", key="k1")
+    tracker.close(first, "KILLED", {"alpharho.error": "KeyboardInterrupt"})
+    assert tracker.open("sweep", "prepare", key="k1") == first
+    assert tracker.is_open(first)
+    assert tracker.with_key("k1") == first
+    assert tracker.with_key("k2") == ""
+    assert tracker.open("sweep", "prepare", key="k2") != first
+
+
+def test_a_finished_run_no_longer_tells_of_an_interrupt(tracker):
+    run_id = tracker.open("sweep", "prepare")
+    tracker.close(run_id, "KILLED", {"alpharho.error": "KeyboardInterrupt"})
+    tracker.close(run_id)
+    assert "alpharho.error" not in tracker.tags(run_id)
