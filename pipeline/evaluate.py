@@ -9,6 +9,8 @@ and the confusion counts on the run that holds the model.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import keras
 
@@ -19,14 +21,25 @@ from pipeline.scoring import TestScores
 from pipeline.tracking import Tracker
 
 
-def evaluate(model: keras.Model, config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> TestScores:
-    """Scores `model` on the test split and records it on `run_id`."""
+def evaluate(
+    model: keras.Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    tracker: Tracker,
+    run_id: str,
+    beside: Mapping[str, float] = MappingProxyType({}),
+) -> TestScores:
+    """Scores `model` on the test split and records it on `run_id`.
+
+    Args:
+        beside: further metrics, which are there if and only if the scores are.
+    """
     scores = scoring.score(model, config, dataset)
     if caveat := baselines.caveat(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
     tracker.log_table(run_id, metrics.per_class_accuracy(scores.confusion, dataset.class_names), "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, dataset.class_names), "confusion.csv")
-    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1)})
+    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1), **beside})
     return scores
 
 

@@ -207,3 +207,18 @@ def test_two_workers_share_a_sweep_and_a_killed_one_is_finished_by_the_next(tmp_
     assert len({run.data.tags["alpharho.key"] for run in trials}) == len(trials)
     states = Counter(run.data.tags["optuna.state"] for run in trials)
     assert states["COMPLETE"] + states["PRUNED"] == 12
+
+
+@pytest.mark.parametrize("fault", ["nobody there", "newer"])
+def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path, fault):
+    url = "postgresql+psycopg://me:hush@127.0.0.1:1/optuna"
+    if fault == "newer":
+        url = f"sqlite:///{tmp_path}/optuna.db"
+        optuna.storages.RDBStorage(url)
+        with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    process = start(tmp_path, *SWEEP, f"--storage={url}")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("error: wanted an Optuna")
+    assert "hush" not in err

@@ -146,9 +146,10 @@ def test_a_lock_ends_with_an_exception(any_url):
 def test_a_lock_that_the_server_took_back_is_free_and_the_block_goes_on(postgres):
     engine = open_storage(postgres.create("lost")).engine
     address = engine.url.render_as_string(hide_password=False)
-    with exclusive(engine, "cell"):
+    with exclusive(engine, "cell") as held:
+        assert held()
         _query(address, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-        time.sleep(0.2)
+        assert not held()
         with exclusive(engine, "cell", wait=False):
             pass
 

@@ -108,3 +108,11 @@ def test_the_status_of_every_study_is_printed(url):
     name, *numbers, age, left, value = row.split()
     assert (name, numbers, left, value) == (NAME, ["3", "0", "1", "2"], "17", f"{best:.1f}")
     assert 0 <= int(age) < 60
+
+
+def test_the_status_of_no_database_makes_none(tmp_path):
+    command = [sys.executable, "-m", "tuning.study", "--status", "--storage", f"sqlite:///{tmp_path}/typo.db"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "typo.db" in done.stderr
+    assert list(tmp_path.iterdir()) == []

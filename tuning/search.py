@@ -114,19 +114,27 @@ class CellSearch:
         Raises NoFinishedTrialError where every trial diverged.
         """
         try:
-            with exclusive(self.study.storage.engine, f"{self.study.name} test", wait=False):
+            with exclusive(self.study.storage.engine, f"{self.study.name} test", wait=False) as held:
                 if is_finished(self.study, self.config.trials, self.tracker):
                     return False  # for `mend` to look at
                 self.ledger.settle()
                 try:
-                    self._test_winner()
+                    if not self._was_tested() and not self._test_winner(held):
+                        return False
                 except studies.NoFinishedTrialError as error:
                     self.tracker.close(self.run_id, "FAILED", {ERROR_TAG: str(error)})
                     raise
+                trials = self.study.trials()
+                self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
+                self.study.keep(studies.TESTED, studies.done(trials))
                 self.tracker.close(self.run_id)
         except LockedElsewhereError:
             return False
         return True
+
+    def _was_tested(self) -> bool:
+        """Whether a process that died, or lost the lock, tested the winner of just these trials before."""
+        return self.tracker.metrics(self.run_id).get(studies.TESTED) == studies.done(self.study.trials())
 
     def mend(self) -> None:
         """Writes what a process that died near the end left out of a finished cell's runs, and closes its run."""
@@ -136,13 +144,18 @@ class CellSearch:
         if self.tracker.is_open(run_id):
             self.tracker.close(run_id)
 
-    def _test_winner(self) -> None:
-        """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it."""
+    def _test_winner(self, held: Callable[[], bool]) -> bool:
+        """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it.
+
+        False, with nothing written, where the lock was lost meanwhile.
+        """
         trials = self.study.trials()
         winner, counts = studies.best(trials, self.study.name), studies.count(trials)
         trainer, begun = self.trainer, time.perf_counter()
         config, rates = search_space.train_config(self.base, winner.params), replayed_rates(winner)
         model = trainer.model(trainer.refit(config, rates))
+        if not held():
+            return False
         # What a longer search may change is a metric, for MLflow's params are for ever.
         drawn = search_space.HYPERPARAMETERS
         fixed = {name: value for name, value in as_params(self.base).items() if name not in drawn}
@@ -157,10 +170,10 @@ class CellSearch:
         self.tracker.log_metrics(self.run_id, {**self.costs, **found})
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
         self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
-        evaluate(model, config, self.dataset, self.tracker, self.run_id)
+        tested_with = {studies.TESTED: studies.done(trials)}
+        evaluate(model, config, self.dataset, self.tracker, self.run_id, tested_with)
         self._seconds += time.perf_counter() - begun
-        self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
-        self.study.keep(studies.TESTED, studies.done(trials))
+        return True
 
 
 class Watch:

@@ -56,7 +56,7 @@ def open_storage(url: str) -> RDBStorage:
     warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, since 2021
     try:
         # A connection that a restart of the server has cut is noticed when it is taken out of the pool.
-        file = _sqlite_file(url)
+        file = sqlite_file(url)
         options = (
             {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
             if file
@@ -162,7 +162,7 @@ def transaction(storage: RDBStorage, name: str) -> Iterator[RDBStorage]:
         name: of the study. On PostgreSQL other studies' transactions go on beside this one.
     """
     with storage.engine.connect() as connection:
-        if _sqlite_file(storage.engine.url):
+        if sqlite_file(storage.engine.url):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             _take_advisory_lock(connection, f"transaction {name}")
@@ -190,42 +190,55 @@ class LockedElsewhereError(Exception):
 
 
 @contextmanager
-def exclusive(engine: Engine, name: str, wait: bool = True) -> Iterator[None]:
-    """Lets one process of all machines at a time into the block, however long it takes.
+def exclusive(engine: Engine, name: str, wait: bool = True) -> Iterator[Callable[[], bool]]:
+    """Lets one process of all machines at a time into the block, however long it takes; yields "is it still so?".
 
     It does not keep `transaction` out, which may stand inside. sqlite: a lock file beside it. PostgreSQL: an advisory
     lock, which the server takes back when the process dies, when its machine is silent for a minute, and when the
-    server itself is restarted. The block is not told of that, so what it does must bear being done twice.
+    server itself is restarted. Then others may come in, so what the block does must bear being done twice.
 
     Raises:
         LockedElsewhereError: without `wait`, when another process is in.
     """
-    file = _sqlite_file(engine.url)
-    with _file_lock(file, name, wait) if file else _advisory_lock(engine, f"exclusive {name}", wait):
-        yield
+    file = sqlite_file(engine.url)
+    with _file_lock(file, name, wait) if file else _advisory_lock(engine, f"exclusive {name}", wait) as held:
+        yield held
 
 
 @contextmanager
-def _file_lock(file: Path, name: str, wait: bool) -> Iterator[None]:
+def _file_lock(file: Path, name: str, wait: bool) -> Iterator[Callable[[], bool]]:
     lock = FileLock(f"{file}.locks/{_digest(name).hex()}", timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout as error:
         raise LockedElsewhereError from error
     try:
-        yield
+        yield lambda: True
     finally:
         lock.release()
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, name: str, wait: bool) -> Iterator[None]:
-    connection = patiently(lambda: _locked(engine, name, wait))
+def _advisory_lock(engine: Engine, name: str, wait: bool) -> Iterator[Callable[[], bool]]:
+    connection, one_at_a_time = patiently(lambda: _locked(engine, name, wait)), threading.Lock()
+
+    def held() -> bool:
+        try:
+            with one_at_a_time:
+                connection.exec_driver_sql("SELECT 1")
+        except sqlalchemy.exc.SQLAlchemyError:
+            return False
+        return True
+
+    def keep_alive() -> None:
+        while not done.wait(HEARTBEAT_SECONDS) and held():
+            pass
+
     done = threading.Event()
-    alive = threading.Thread(target=_keep_alive, args=(connection, done), daemon=True)
+    alive = threading.Thread(target=keep_alive, daemon=True)
     alive.start()
     try:
-        yield
+        yield held
     finally:
         done.set()
         alive.join()
@@ -257,15 +270,7 @@ def _digest(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()[:8]
 
 
-def _keep_alive(connection: Connection, done: threading.Event) -> None:
-    while not done.wait(HEARTBEAT_SECONDS):
-        try:
-            connection.exec_driver_sql("SELECT 1")
-        except sqlalchemy.exc.SQLAlchemyError:
-            return
-
-
-def _sqlite_file(url: str | URL) -> Path | None:
+def sqlite_file(url: str | URL) -> Path | None:
     """Raises UserError where it is neither sqlite's nor PostgreSQL's."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:

@@ -25,7 +25,7 @@ from sqlalchemy import func, select
 from pipeline import cli
 from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.errors import UserError
-from tuning.storage import explained, open_storage, patiently, transaction
+from tuning.storage import explained, open_storage, patiently, sqlite_file, transaction
 
 # What may differ between two calls that go on with the same study.
 _FREE = frozenset(
@@ -34,7 +34,7 @@ _FREE = frozenset(
 _SETTINGS = "settings"
 _IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attribute of a study: the cell's run in MLflow
-TESTED = "tested_with"  # user attribute of a study: how many trials were done when its best model was tested
+TESTED = "tested_with"  # of a study, and a metric of its run: how many trials were done when the best was tested
 TOTAL = "trials"  # user attribute of a study: how many were asked for last
 FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)
 
@@ -244,6 +244,9 @@ def main() -> None:
     config = cli.parse(StatusConfig)
     if not config.status:
         raise UserError("wanted something to do. Received: no flag. Way out: python -m tuning.study --status")
+    file = sqlite_file(config.storage)
+    if file and not file.exists():  # which opening it would make
+        raise UserError(f"wanted a database that is there. Received: {config.storage}. Way out: --storage URL")
     with explained(config.storage):
         Console().print(status_table(open_storage(config.storage), datetime.now()))
 

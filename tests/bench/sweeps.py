@@ -1,0 +1,59 @@
+"""Whole sweeps as a person starts them: with one worker and with two, and with each pruner.
+
+    make bench
+
+First 4 cells x 24 trials of digits, with --workers 1 and 2 in turn, twice. Then one cell of the real dogs (of digits,
+where there are no real data) from a head of noise, 40 trials, with each pruner, on a feature table made before: the
+seconds of its trials, final training and test, and the best validation top-1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", ROOT / ".." / "shared" / "data")).resolve()
+DIGITS = ("--dataset=digits", "--weights=tiny")
+FOUR = (*DIGITS, "--alphas=0.25,0.5", "--resolutions=48,96", "--trials=24")
+DOGS = ("--dataset=stanford_dogs", f"--data_dir={REAL_DATA / 'tfds'}", "--alphas=0.75", "--resolutions=224")
+PRUNERS = ("none", "median", "hyperband", "successive_halving")
+
+
+def main() -> None:
+    for _ in range(2):
+        one, two = (sweep(*FOUR, f"--workers={count}")[0] for count in (1, 2))
+        print(f"4 cells x 24 trials of digits: {one:.1f} s, with two workers {two:.1f} s: {two / one:.2f}", flush=True)
+    cell = DOGS if REAL_DATA.exists() else (*DIGITS, "--alphas=0.5", "--resolutions=96")
+    with tempfile.TemporaryDirectory() as work:
+        flags = (*cell, "--head_init=random", f"--work_dir={work}")
+        sweep(*flags, "--trials=1", "--epochs=1")  # makes the feature table
+        for pruner in PRUNERS:
+            _, row = sweep(*flags, "--trials=40", f"--pruner={pruner}")
+            print(f"{row[0]}, pruner {pruner}: {row[-1]} s, best val {row[3]} %", flush=True)
+
+
+def sweep(*flags: str) -> tuple[float, list[str]]:
+    """Runs one in an empty folder; its seconds, and the last row of its table in words."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tuning" / "optimize.py"), *flags],
+            cwd=folder,
+            env={**os.environ, "MLFLOW_TRACKING_URI": "", "KERAS_HOME": str(REAL_DATA / "keras")},
+            capture_output=True,
+            text=True,
+        )
+        seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return seconds, re.findall(r"^mobilenet_.*", done.stdout, flags=re.MULTILINE)[-1].split()
+
+
+if __name__ == "__main__":
+    main()
