@@ -46,7 +46,14 @@ def test_a_database_of_another_version_is_refused(url, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["optuna.db", "nosuchdb://here", "mysql://here/db", "sqlite:///{tmp_path}/a_file/optuna.db"]
+    "wrong",
+    [
+        "optuna.db",
+        "nosuchdb://here",
+        "mysql://here/db",
+        "postgresql://me@here:port/db",
+        "sqlite:///{tmp_path}/a_file/optuna.db",
+    ],
 )
 def test_a_url_that_leads_nowhere_is_refused(wrong, tmp_path):
     (tmp_path / "a_file").touch()
@@ -80,8 +87,20 @@ def test_a_read_only_server_is_told_in_one_line(postgres):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_password_is_not_shown():
-    assert storage.shown("postgresql+psycopg://me:hush@here/db") == "postgresql+psycopg://me:***@here/db"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:hush@here/db",
+        "postgresql+psycopg://me:hu/sh@here/db",
+        "postgresql+psycopg://me:hush@here:port/db",
+        "postgresql+psycopg//me:hush@here/db",
+        "postgresql+psycopg://me@here/db?password=hush",
+        "--storage=postgresql+psycopg://me:hush@here/db",
+    ],
+)
+def test_a_password_is_not_shown(url):
+    assert "***" in storage.shown(url)
+    assert "sh" not in storage.shown(url)
 
 
 def test_an_outage_is_waited_for_and_told_once(capsys):

@@ -65,6 +65,18 @@ def test_one_diverging_trial_is_drawn_anew(config, monkeypatch):
     assert (found[0].metrics["trials_complete"], found[0].metrics["trials_failed"]) == (2, 1)
 
 
+def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(config, tmp_path):
+    config = dataclasses.replace(config, resolutions=(32,))
+    other = dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/b.db", work_dir=str(tmp_path / "b"))
+    tracker = tracking.connect("alpharho")
+    (first,), (second,) = (run(each, tracker)[0] for each in (config, other))
+    times = {"seconds", "pictures_per_second"}
+    assert first.metrics.keys() > times
+    assert {k: v for k, v in first.metrics.items() if k not in times} == {
+        k: v for k, v in second.metrics.items() if k not in times
+    }
+
+
 def test_more_cells_begin_another_sweep_that_takes_the_finished_ones_in(config):
     tracker = tracking.connect("alpharho")
     run(dataclasses.replace(config, resolutions=(32,)), tracker)

@@ -72,7 +72,7 @@ def test_workers_begin_with_different_cells():
 def test_what_workers_refuse_is_told_once():
     crew = Crew(TWO, refuse)
     crew.run(nothing)
-    assert crew.errors == ["wanted another. Received: this"]
+    assert (crew.errors, crew.succeeded) == (["wanted another. Received: this"], False)
 
 
 def test_workers_that_keep_dying_are_given_up(capsys):

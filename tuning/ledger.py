@@ -9,10 +9,10 @@ from optuna.trial import FrozenTrial
 
 from pipeline.config import TrainConfig
 from pipeline.tracking import Outage, RunRecord, Tracker
-from pipeline.tracking.runs import KEY_TAG
 from tuning import outcomes
 from tuning.study import CellStudy
 
+_OWN_DELIVERY_SECONDS = 2.0  # a wave of 8 takes a quarter of a second on a quiet machine
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # s, between attempts to deliver while the search goes on
 
 
@@ -52,18 +52,32 @@ class Ledger:
 
         Waits for MLflow. A run that was begun twice, because a process was thought dead, is left once.
         """
-        found: dict[str, list[RunRecord]] = {}
-        for run in self._tracker.children(self._cell_run):
-            found.setdefault(run.tags.get(KEY_TAG, ""), []).append(run)
-        for trial in self._study.trials():
-            if not trial.state.is_finished():
-                continue
-            runs = sorted(found.get(outcomes.key(self._study.identity, trial.number), []), key=lambda run: run.run_id)
-            for superfluous in runs[1:]:
+        if self._missing():
+            time.sleep(_OWN_DELIVERY_SECONDS)  # the processes that trained them may be writing them just now
+        runs = self._runs()
+        for doubles in runs.values():
+            for superfluous in doubles[1:]:
                 self._tracker.delete(superfluous.run_id)
-            if not runs or runs[0].status == "RUNNING":
-                self._publish(trial, runs[0].run_id if runs else "")
+        for trial in self._missing():
+            found = runs.get(self._key(trial))
+            self._publish(trial, found[0].run_id if found else "")
         self._waiting = []
+
+    def _runs(self) -> dict[str, list[RunRecord]]:
+        """The cell's trial runs by their key, the one to keep first."""
+        found: dict[str, list[RunRecord]] = {}
+        for run in sorted(self._tracker.children(self._cell_run), key=lambda run: run.run_id):
+            found.setdefault(run.key, []).append(run)
+        return found
+
+    def _missing(self) -> list[FrozenTrial]:
+        """Trials that ended and have no run, or one that is not closed."""
+        runs = self._runs()
+        ended = [trial for trial in self._study.trials() if trial.state.is_finished()]
+        return [trial for trial in ended if not (found := runs.get(self._key(trial))) or found[0].status == "RUNNING"]
+
+    def _key(self, trial: FrozenTrial) -> str:
+        return outcomes.key(self._study.identity, trial.number)
 
     def _publish(self, trial: FrozenTrial, run_id: str = "") -> None:
         run = outcomes.trial_run(self._study.identity, trial, self._base, self._costs)

@@ -10,7 +10,6 @@ numbers.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ from pipeline.errors import UserError
 from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
-from tuning.storage import explained, open_storage, patiently
+from tuning.storage import explained, open_storage, patiently, shown
 from tuning.workers import Crew
 
 
@@ -38,7 +37,8 @@ def main() -> None:
     with explained(config.storage):
         storage = open_storage(config.storage)
         done, total = _done(config, storage), config.trials * len(config.cells)
-        progress.note(f"{len(config.cells)} cells x {config.trials} trials: {done} of {total} done")
+        with_workers = f", {config.workers} workers" if crew else ""
+        progress.note(f"{len(config.cells)} cells x {config.trials} trials: {done} of {total} done{with_workers}")
         if crew:
             cells, failures = _with_workers(crew, config, storage)
         else:
@@ -98,15 +98,14 @@ def _with_workers(crew: Crew, config: SweepConfig, storage: RDBStorage) -> tuple
             shown = done
 
         crew.run(watch)
-    found, unfinished = [], False
+    found = []
     for cell, name in zip(config.cells, _names(config), strict=True):
         run_id = _tested_run(storage, name, config.trials)
         if run_id and tracker.has(run_id):
             found.append(CellResult(cell, tracker.metrics(run_id)))
-        else:
-            unfinished = True
-    # What one worker refused, such as a server that was away as it began, is no failure where others did its part.
-    return found, crew.errors if unfinished else []
+    # A worker that ends well has seen every cell done, by these settings: then another's refusal, such as of a server
+    # that was away as it began, is no failure.
+    return found, [] if crew.succeeded else crew.errors
 
 
 def _tested_run(storage: RDBStorage, name: str, total: int) -> str:
@@ -119,5 +118,5 @@ def _tested_run(storage: RDBStorage, name: str, total: int) -> str:
 
 
 if __name__ == "__main__":
-    command = re.sub(r"(//[^:/@]*:)[^@/]*@", r"\1***@", shlex.join(["python", *sys.argv]))  # without a password
-    cli.run(main, resume_hint=f"To go on: {command}")
+    typed = [shown(word) if "//" in word else word for word in sys.argv]  # without a password
+    cli.run(main, resume_hint=f"To go on: {shlex.join(['python', *typed])}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import threading
 import time
 import warnings
@@ -72,10 +73,6 @@ def open_storage(url: str) -> RDBStorage:
             return RDBStorage(
                 url, engine_kwargs=options, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
             )
-    except sqlalchemy.exc.ArgumentError as error:
-        raise UserError(
-            f"wanted a database URL such as sqlite:///optuna.db for --storage. Received: {url!r}"
-        ) from error
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError, ImportError, OSError) as error:
         raise UserError(
             f"wanted an Optuna {optuna.__version__} database at {shown(url)!r}. Received: {first_line(error)}. "
@@ -85,7 +82,11 @@ def open_storage(url: str) -> RDBStorage:
 
 def shown(url: str) -> str:
     """`url` without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    try:
+        parsed = make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return re.sub(r":[^:@]*@", ":***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", parsed.render_as_string(hide_password=True))
 
 
 @contextmanager
@@ -271,13 +272,18 @@ def _digest(name: str) -> bytes:
 
 
 def sqlite_file(url: str | URL) -> Path | None:
-    """Raises UserError where it is neither sqlite's nor PostgreSQL's."""
-    parsed = make_url(url)
+    """None for PostgreSQL; raises UserError where it is neither's."""
+    try:
+        parsed = make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise UserError(
+            f"wanted a database URL such as sqlite:///optuna.db for --storage. Received: {shown(str(url))!r}"
+        ) from error
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return Path(parsed.database).absolute()
     if parsed.get_backend_name() != "postgresql":
         raise UserError(
-            f"wanted --storage on sqlite:///FILE or postgresql+psycopg://, where a sweep can be shared safely. "
-            f"Received: {parsed!r}"
+            "wanted --storage on sqlite:///FILE or postgresql+psycopg://, where a sweep can be shared safely. "
+            f"Received: {shown(str(url))!r}"
         )
     return None

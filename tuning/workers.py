@@ -40,6 +40,7 @@ class Crew:
 
     def __init__(self, config: SweepConfig, work: Work) -> None:
         self.errors: list[str] = []  # what workers said that ended with an error, each once
+        self.succeeded = False  # whether one ended well
         self._config, self._work = config, work
         self._gpus = _gpus()
         self._restarts = _RESTARTS * config.workers
@@ -101,6 +102,7 @@ class Crew:
             if code is None:
                 continue
             del self._processes[number]
+            self.succeeded |= code == 0
             if code in (0, cli.EXIT_USER_ERROR):
                 continue
             self._restarts -= 1
