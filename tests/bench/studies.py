@@ -163,7 +163,7 @@ def seconds_to_first_line(folder: Path, url: str) -> float:
     seconds = time.perf_counter() - begun
     process.kill()
     process.communicate()
-    if "16 cells x 40 trials: 2600 of 640 done" not in line:
+    if "16 cells x 40 trials: 640 of 640 done" not in line:
         raise RuntimeError(f"optimize.py said: {line}")
     return seconds
 

@@ -1,0 +1,64 @@
+"""Every knob of alpharho, its default and its allowed values; nothing else holds them.
+
+The command-line flags (pipeline/cli.py) are generated from these dataclasses, MLproject lists the same names and
+defaults (a test compares them), and each object checks itself when it is made, before anything is downloaded.
+"""
+
+from __future__ import annotations
+
+from pipeline.config.cells import (
+    BASE_RESOLUTION,
+    IMAGENET_ALPHAS,
+    IMAGENET_RESOLUTIONS,
+    MIN_RESOLUTION,
+    MOBILENET_WIDTH,
+    TINY_ALPHAS,
+    Cell,
+    check_weights,
+)
+from pipeline.config.data import KNOWN_DATASETS, DataConfig
+from pipeline.config.fits import Augment, FitConfig, HeadInit, LrSchedule, ReportParams, TrainConfig, check_adam
+from pipeline.config.ranges import (
+    LEARNING_RATE_RANGE,
+    ONE_MINUS_BETA_1_RANGE,
+    ONE_MINUS_BETA_2_RANGE,
+    PLATEAU_FACTOR,
+    PLATEAU_MIN_DELTA,
+    PLATEAU_PATIENCE,
+)
+from pipeline.config.results import EvaluateConfig, ReportConfig
+from pipeline.config.spelling import as_params, spell
+from pipeline.config.sweeps import MAX_WORKERS, Pruner, SweepConfig
+
+__all__ = [
+    "BASE_RESOLUTION",
+    "IMAGENET_ALPHAS",
+    "IMAGENET_RESOLUTIONS",
+    "KNOWN_DATASETS",
+    "LEARNING_RATE_RANGE",
+    "MAX_WORKERS",
+    "MIN_RESOLUTION",
+    "MOBILENET_WIDTH",
+    "ONE_MINUS_BETA_1_RANGE",
+    "ONE_MINUS_BETA_2_RANGE",
+    "PLATEAU_FACTOR",
+    "PLATEAU_MIN_DELTA",
+    "PLATEAU_PATIENCE",
+    "TINY_ALPHAS",
+    "Augment",
+    "Cell",
+    "DataConfig",
+    "EvaluateConfig",
+    "FitConfig",
+    "HeadInit",
+    "LrSchedule",
+    "Pruner",
+    "ReportConfig",
+    "ReportParams",
+    "SweepConfig",
+    "TrainConfig",
+    "as_params",
+    "check_adam",
+    "check_weights",
+    "spell",
+]

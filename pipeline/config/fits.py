@@ -1,0 +1,109 @@
+"""One fit, and what every fit of a sweep shares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.config.cells import Cell, check_weights
+from pipeline.config.checks import require
+from pipeline.config.data import DataConfig
+
+LrSchedule = Literal["plateau", "constant", "cosine"]
+HeadInit = Literal["auto", "imagenet", "random"]
+ReportParams = Literal["head", "imagenet_head"]
+Augment = Literal["flip_crop", "crop", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(DataConfig):
+    """What every fit of a run or a sweep shares."""
+
+    weights: str = "imagenet"
+    """imagenet (Keras' own), tiny (shipped), none (from scratch), or a FILE of MobileNet weights (.h5, .weights.h5)"""
+    freeze_conv: bool = True
+    """train the head alone on features computed once; false trains the whole network on pictures"""
+    head_init: HeadInit = "auto"
+    """imagenet starts from ImageNet's own columns for the classes it knows; auto does so where at least half match"""
+    report_params: ReportParams = "head"
+    """count parameters with this data set's head, or with the 1000-way ImageNet head as the report did"""
+    epochs: int = 30
+    batch_size: int = 32
+    dropout: float = 0.001
+    """on the pooled features, while training; Keras' MobileNet has 0.001"""
+    lr_schedule: LrSchedule = "plateau"
+    """how the learning rate moves: plateau halves it when the validation loss stalls"""
+    augment: Augment = "flip_crop"
+    """of pictures, when the whole network is trained"""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that this configuration trains."""
+        raise TypeError(f"{type(self).__name__} names no cells")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.epochs >= 1, "epochs >= 1", self.epochs)
+        require(self.batch_size >= 1, "batch_size >= 1", self.batch_size)
+        require(0 <= self.dropout < 1, "dropout from 0 to below 1", self.dropout)
+        require(
+            self.weights != "none" or not self.freeze_conv,
+            "trained weights where the convolutions are frozen",
+            "weights none with freeze_conv true",
+            "choose --weights imagenet, or --freeze_conv false to train from scratch",
+        )
+        require(
+            self.weights not in ("none", "tiny") or self.head_init != "imagenet",
+            "ImageNet weights for head_init imagenet",
+            f"weights {self.weights}",
+            "choose --head_init random",
+        )
+        for cell in self.cells:
+            check_weights(cell, self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(FitConfig):
+    """One fit of one cell."""
+
+    alpha: float = 1.0
+    """width multiplier"""
+    resolution: int = 224
+    """input side, px"""
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    """Adam's memory of the gradient"""
+    beta_2: float = 0.999
+    """Adam's memory of the squared gradient"""
+    export_backbone: str = ""
+    """write the trained convolutions to this .weights.h5 file (float16), to be used as --weights FILE"""
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.alpha, self.resolution)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return (self.cell,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_adam(self.learning_rate, self.beta_1, self.beta_2)
+        require(
+            not self.export_backbone or self.export_backbone.endswith(".weights.h5"),
+            "export_backbone to end in .weights.h5",
+            self.export_backbone,
+        )
+
+
+def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
+    """Raises UserError where Adam would not be defined."""
+    require(
+        math.isfinite(learning_rate) and learning_rate > 0,
+        "a learning_rate > 0",
+        learning_rate,
+        "0.001 is Adam's usual",
+    )
+    for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+        require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")

@@ -1,0 +1,17 @@
+"""What the search draws from, and how the learning rate falls."""
+
+from __future__ import annotations
+
+# The search space (tuning/search_space.py). 1 - beta is searched on a log scale, since 0.9 -> 0.99 is as large a step
+# of Adam's memory as 0.99 -> 0.999. The learning rates reach from fine corrections of ImageNet's own classifier
+# (best near 3e-5 on Stanford Dogs) to a freshly drawn head (best near 2e-3).
+LEARNING_RATE_RANGE = (1e-5, 1e-1)
+ONE_MINUS_BETA_1_RANGE = (1e-2, 0.5)
+ONE_MINUS_BETA_2_RANGE = (1e-4, 0.1)
+
+# Reduce on plateau: the learning rate is multiplied by the factor after `patience` epochs in which the validation
+# loss fell by less than `min_delta`. The report says only that its rate was "dynamic"; these are Keras' own
+# min_delta, and a patience short enough to act several times in 30 epochs.
+PLATEAU_FACTOR = 0.5
+PLATEAU_PATIENCE = 2
+PLATEAU_MIN_DELTA = 1e-4
