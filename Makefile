@@ -41,8 +41,10 @@ chaos: .venv/ready-dev
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.txt
 	@touch $@
 
+# Compiled now, since the tests start hundreds of processes, each of which would compile tensorflow where it may not
+# write beside the sources.
 .venv/ready-dev: requirements-dev.txt .venv/ready
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-dev.txt
 	@touch $@
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"

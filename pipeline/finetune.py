@@ -52,7 +52,7 @@ class NetworkTrainer:
             for index, config in enumerate(configs)
         ]
 
-    def refit(self, config: TrainConfig, rates: np.ndarray) -> Network:
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Network]:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
 
         Raises UserError where the loss stops being a number.
@@ -61,7 +61,7 @@ class NetworkTrainer:
         rows = np.arange(len(self._dataset.train))
         fit = self._fit(config, rows, None, _Recorder(schedules.Fixed(rates[:, None])))
         fit.require_finite()
-        return fit.best
+        return fit
 
     def model(self, trained: Network) -> keras.Model:
         """uint8 pictures of any size -> probabilities, in single precision however it was trained."""

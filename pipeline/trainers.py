@@ -21,11 +21,11 @@ class Trainer(Protocol):
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = ...) -> list[Fit[Any]]:
         """One fit for each of `configs`, on `train`, scored on `val`; `watch` says after every epoch which go on."""
 
-    def refit(self, config: TrainConfig, rates: np.ndarray) -> Any:
-        """What comes of train + val, with the learning rates (epochs,) of an earlier fit."""
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Any]:
+        """On train + val, with the learning rates (epochs,) of an earlier fit; nothing is validated."""
 
     def model(self, trained: Any) -> keras.Model:
-        """Of `refit`, or of a Fit's `best`: uint8 pictures of any size -> probabilities."""
+        """Of a fit's `best`: uint8 pictures of any size -> probabilities."""
 
 
 def trainer_for(config: TrainConfig, dataset: Dataset) -> Trainer:

@@ -42,7 +42,7 @@ class HeadTrainer:
         fits = heads.fit(self._train, self._val, self._start, configs, schedules.of(configs), watch)
         return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
 
-    def refit(self, config: TrainConfig, rates: np.ndarray) -> Head:
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Head]:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
 
         Raises UserError where the loss stops being a number.
@@ -51,7 +51,7 @@ class HeadTrainer:
         whole = self._samples(np.arange(len(self._labels)))
         (fit,) = heads.fit(whole, None, self._start, [config], schedules.Fixed(rates[:, None]))
         fit.require_finite()
-        return self._scaling.onto_plain(fit.best)
+        return dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best))
 
     def _samples(self, rows: np.ndarray) -> Samples:
         return Samples(self._scaling.apply(self.table.features[rows]), self._labels[rows])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.servers import Postgres, why_no_postgres
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +50,34 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip(reason)
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, with nothing in the environment that would point elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.setenv(name, "")  # remembered, so that what connect() sets is undone
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, since MLflow takes a second for it."""
+    from pipeline.tracking.database import create_sqlite
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    create_sqlite(path)
+    return path
+
+
+@pytest.fixture
+def tracker(folder: Path, empty_database: Path) -> Tracker:
+    """Of a new store in the test's own folder."""
+    from pipeline.tracking import connect
+
+    shutil.copy(empty_database, folder)
+    return connect("alpharho")
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ FLOW = (
     "pipeline.evaluate",
     "pipeline.main",
     "tuning.search_space",
+    "tuning.importance",
     "tuning.storage",
     "tuning.study",
     "tuning.mirror",
@@ -64,6 +65,9 @@ FLOW = (
     "tuning.workers",
     "reports.tables",
     "reports.figures",
+    "reports.answer",
+    "reports.contents",
+    "reports.page",
     "reports.build",
     "tuning.optimize",  # last, since a sweep ends with its report
 )
@@ -74,6 +78,7 @@ ENTRY_POINTS: dict[str, tuple[str, type]] = {
     "evaluate": ("pipeline.evaluate", config.EvaluateConfig),
     "main": ("pipeline.main", config.TrainConfig),
     "sweep": ("tuning.optimize", config.SweepConfig),
+    "report": ("reports.build", config.ReportConfig),
 }
 REQUIRED = {"evaluate": {"run_id"}}  # parameters without a default
 

@@ -28,3 +28,9 @@ def test_the_edges_of_every_range_are_legal_for_adam(edge):
 def test_every_range_is_searched_on_a_log_scale():
     assert set(search_space.DISTRIBUTIONS) == {"learning_rate", "one_minus_beta_1", "one_minus_beta_2"}
     assert all(range_.log for range_ in search_space.DISTRIBUTIONS.values())
+
+
+def test_a_draw_is_found_again_from_what_it_became():
+    params = {"learning_rate": 3e-4, "one_minus_beta_1": 0.2, "one_minus_beta_2": 0.001}
+    config = search_space.train_config(BASE, params)
+    assert search_space.drawn(config.learning_rate, config.beta_1, config.beta_2) == pytest.approx(params)

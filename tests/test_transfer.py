@@ -58,7 +58,7 @@ def test_training_never_reads_the_test_split(dataset, tmp_path):
 def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
     other = trainer.refit(CONFIG, np.array([0.02, 0.02]))
-    assert not np.allclose(one.kernel, other.kernel)
+    assert not np.allclose(one.best.kernel, other.best.kernel)
     plain = np.asarray(trainer.table.features)
     train, _val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
     scaling = Scaling.of(plain[train])
@@ -66,7 +66,7 @@ def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     whole = Samples(scaling.apply(plain), dataset.train.labels)
     config = dataclasses.replace(CONFIG, epochs=2)
     (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])))
-    np.testing.assert_array_equal(one.kernel, scaling.onto_plain(fit.best).kernel)
+    np.testing.assert_array_equal(one.best.kernel, scaling.onto_plain(fit.best).kernel)
 
 
 def test_a_refit_that_diverges_is_refused(trainer):

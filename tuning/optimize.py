@@ -4,7 +4,7 @@
 
 The trials are a total for each cell, so the same command goes on where it was stopped, and does nothing when all is
 done; on a further machine, with the same --storage, it joins in. It ends with a table of the cells beside the published
-numbers.
+numbers, and with the page report.html.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from optuna.storages import RDBStorage
 from rich.console import Console
 
 from pipeline import baselines, cli, progress
-from pipeline.config import SweepConfig
-from pipeline.errors import UserError
+from pipeline.config import ReportConfig, SweepConfig
+from pipeline.errors import UserError, first_line
 from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
 from tuning.storage import explained, open_storage, patiently, shown
+from tuning.study import CellStudy
 from tuning.workers import Crew
 
 
@@ -44,6 +45,9 @@ def main() -> None:
         else:
             cells, failures = take_part(config, int(os.environ.get("JOB_COMPLETION_INDEX", 0)))  # Kubernetes' own
     _show(config, cells)
+    if cells:
+        with explained(config.storage):
+            _report(config, storage)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -74,6 +78,21 @@ def _show(config: SweepConfig, cells: list[CellResult]) -> None:
         print(caveat)
 
 
+def _report(config: SweepConfig, storage: RDBStorage) -> None:
+    """Makes the page; the sweep is done, and well, where it cannot be made."""
+    from pipeline import tracking
+    from reports.build import build
+
+    studied = [_tested(storage, name, config.trials) for name in _names(config)]
+    runs = dict.fromkeys(study.attributes().get(studies.SWEEP_RUN, "") for study in studied if study)
+    try:
+        page = build(tracking.connect(config.experiment), list(runs), Path(ReportConfig.output))
+    except (UserError, OSError) as error:
+        progress.note(f"no report was made: {first_line(error)}")
+    else:
+        print(f"The report: {page}")
+
+
 def _done(config: SweepConfig, storage: RDBStorage) -> int:
     """Trials of all cells that are complete or pruned, by anybody."""
     return patiently(lambda: studies.count_done(storage, _names(config), config.trials))
@@ -100,21 +119,21 @@ def _with_workers(crew: Crew, config: SweepConfig, storage: RDBStorage) -> tuple
         crew.run(watch)
     found = []
     for cell, name in zip(config.cells, _names(config), strict=True):
-        run_id = _tested_run(storage, name, config.trials)
-        if run_id and tracker.has(run_id):
+        study = _tested(storage, name, config.trials)
+        if study and tracker.has(run_id := study.attributes()[studies.CELL_RUN]):
             found.append(CellResult(cell, tracker.metrics(run_id)))
     # A worker that ends well has seen every cell done, by these settings: then another's refusal, such as of a server
     # that was away as it began, is no failure.
     return found, [] if crew.succeeded else crew.errors
 
 
-def _tested_run(storage: RDBStorage, name: str, total: int) -> str:
-    """The MLflow run of a cell that is done, or an empty id."""
+def _tested(storage: RDBStorage, name: str, total: int) -> CellStudy | None:
+    """The study of a cell that is done."""
     try:
         study = studies.find_study(storage, name, {})
     except KeyError:
-        return ""
-    return study.attributes()[studies.CELL_RUN] if study.is_tested(total) else ""
+        return None
+    return study if study.is_tested(total) else None
 
 
 if __name__ == "__main__":

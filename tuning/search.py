@@ -153,7 +153,8 @@ class CellSearch:
         winner, counts = studies.best(trials, self.study.name), studies.count(trials)
         trainer, begun = self.trainer, time.perf_counter()
         config, rates = search_space.train_config(self.base, winner.params), replayed_rates(winner)
-        model = trainer.model(trainer.refit(config, rates))
+        final = trainer.refit(config, rates)
+        model = trainer.model(final.best)
         if not held():
             return False
         # What a longer search may change is a metric, for MLflow's params are for ever.
@@ -168,6 +169,7 @@ class CellSearch:
             "best_epoch": len(rates),
         }
         self.tracker.log_metrics(self.run_id, {**self.costs, **found})
+        self.tracker.log_curves(self.run_id, final.curves)
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
         self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
         tested_with = {studies.TESTED: studies.done(trials)}

@@ -25,3 +25,8 @@ def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:
         beta_1=1 - params["one_minus_beta_1"],
         beta_2=1 - params["one_minus_beta_2"],
     )
+
+
+def drawn(learning_rate: float, beta_1: float, beta_2: float) -> dict[str, float]:
+    """The draw that `train_config` makes these three of; the betas come back to about 1e-16."""
+    return {"learning_rate": learning_rate, "one_minus_beta_1": 1 - beta_1, "one_minus_beta_2": 1 - beta_2}

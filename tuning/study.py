@@ -33,7 +33,8 @@ _FREE = frozenset(
 )
 _SETTINGS = "settings"
 _IDENTITY = "identity"
-CELL_RUN = "mlflow_run_id"  # user attribute of a study: the cell's run in MLflow
+CELL_RUN = "mlflow_run_id"  # user attributes of a study: the cell's run in MLflow, and that of the sweep above it
+SWEEP_RUN = "mlflow_sweep_run_id"
 TESTED = "tested_with"  # of a study, and a metric of its run: how many trials were done when the best was tested
 TOTAL = "trials"  # user attribute of a study: how many were asked for last
 FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)

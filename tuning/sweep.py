@@ -21,8 +21,7 @@ from tuning.search import CellSearch, is_finished, read_result
 from tuning.storage import GRACE_SECONDS, OUTAGES, exclusive, impatient, shown
 from tuning.study import CellStudy
 
-SWEEP_RUN = "mlflow_sweep_run_id"  # user attributes of a study: the sweep's run, and the key that it has in MLflow
-SWEEP_KEY = "mlflow_sweep_key"
+SWEEP_KEY = "mlflow_sweep_key"  # a user attribute of a study: by what MLflow knows the sweep's run
 LOOK_AGAIN_SECONDS = 1.0  # while only other processes have something to do
 Studies = dict[Cell, CellStudy]
 
@@ -71,7 +70,7 @@ def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> 
 
 def earlier_sweep(config: SweepConfig, cells: Studies, tracker: Tracker) -> str:
     """The run of the sweep that searched exactly these cells before, or an empty id."""
-    run_id, *others = {study.attributes().get(SWEEP_RUN, "") for study in cells.values()}
+    run_id, *others = {study.attributes().get(studies.SWEEP_RUN, "") for study in cells.values()}
     if others or not tracker.has(run_id):
         return ""
     asked = tracker.params(run_id)
@@ -90,7 +89,7 @@ def _open_run(config: SweepConfig, storage: RDBStorage, tracker: Tracker, datase
             study.keep(SWEEP_KEY, key)
         run_id = tracker.open(f"sweep {config.dataset}", "sweep", resume=earlier, key=key)
         for study in cells.values():
-            study.keep(SWEEP_RUN, run_id)
+            study.keep(studies.SWEEP_RUN, run_id)
         shared = as_params(config) | {"storage": shown(config.storage)}
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
@@ -217,6 +216,6 @@ class _Sweeper:
 
 def _close_replaced(cells: Studies, tracker: Tracker) -> None:
     """An earlier sweep of some of the cells that died, and that nobody will go on with."""
-    for run_id in {study.attributes().get(SWEEP_RUN, "") for study in cells.values()}:
+    for run_id in {study.attributes().get(studies.SWEEP_RUN, "") for study in cells.values()}:
         if tracker.has(run_id) and tracker.is_open(run_id):
             tracker.close(run_id, "KILLED")

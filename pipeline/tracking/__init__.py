@@ -18,10 +18,12 @@ from pipeline.tracking.trials import TrialRun
 __all__ = ["Outage", "RunRecord", "Tracker", "TrialRun", "connect", "environment_tags"]
 
 
-def connect(experiment: str) -> Tracker:
+def connect(experiment: str, in_project: bool = True) -> Tracker:
     """Opens the store named by MLFLOW_TRACKING_URI, by default ./mlflow.db, and the experiment, making what is missing.
 
-    Inside `mlflow run` (MLFLOW_RUN_ID is set) the experiment of that run is used instead of `experiment`. Safe for
-    processes that start at once. Raises UserError, within seconds, where the store cannot be used.
+    Safe for processes that start at once. Raises UserError, within seconds, where the store cannot be used.
+
+    Args:
+        in_project: inside `mlflow run` (MLFLOW_RUN_ID is set) the experiment of that run is used, not `experiment`.
     """
-    return Tracker(*open_store(experiment))
+    return Tracker(*open_store(experiment, in_project))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,8 +29,8 @@ class Point(NamedTuple):
     value: float
 
 
-# Run ids and a metric -> points, ordered by run and then by time; at most BULK_POINTS. None: the store cannot do that.
 Ask = Callable[[Sequence[str], str], list[Point] | None]
+"""Run ids and a metric -> points, each run's ordered by time, BULK_POINTS at most. None: the store cannot do that."""
 
 
 def curves(client: MlflowClient, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], Curve]:
@@ -40,8 +41,8 @@ def curves(client: MlflowClient, run_ids: Iterable[str], names: Sequence[str]) -
     """
     found: dict[tuple[str, str], Curve] = {}
     ask, wanted = _bulk(client), sorted(set(run_ids))
-    for name in names:
-        for point in _points(client, ask, wanted, name):
+    for name, first in itertools.product(names, range(0, len(wanted), BULK_RUNS)):
+        for point in _points(client, ask, wanted[first : first + BULK_RUNS], name):
             if point.step > 0:
                 found.setdefault((point.run_id, name), {})[point.step] = point.value
     return found
@@ -51,28 +52,24 @@ def read_text(client: MlflowClient, run_id: str, path: str) -> str | None:
     """The artifact `path` of a run, as it was written; None where there is none."""
     folder = path.rpartition("/")[0]
     # Asked for first: what a missing file raises differs between disks, servers and object storage.
-    if path not in (file.path for file in client.list_artifacts(run_id, folder or None)):
+    if path not in (file.path for file in client.list_artifacts(run_id, folder or None) if not file.is_dir):
         return None
     with tempfile.TemporaryDirectory() as local:
-        with Path(client.download_artifacts(run_id, path, local)).open(encoding="utf-8", newline="") as file:
-            return file.read()
+        return Path(client.download_artifacts(run_id, path, local)).read_bytes().decode()
 
 
 def _points(client: MlflowClient, ask: Ask, run_ids: Sequence[str], name: str) -> Iterator[Point]:
-    waiting = list(run_ids)
-    while waiting:
-        some = waiting[:BULK_RUNS]
-        points = patiently(lambda some=some: ask(some, name))
-        if points is None or (len(points) >= BULK_POINTS and points[0].run_id == points[-1].run_id):
-            # No such call there, or one run alone is more than it gives: this one ends with the last page.
-            some = some[:1] if points else some
-            points = [point for run_id in some for point in _one_by_one(client, run_id, name)]
-        elif len(points) >= BULK_POINTS:
-            cut = points[-1].run_id  # its rest, and the runs behind it, did not fit
-            some = some[: some.index(cut)]
-            points = [point for point in points if point.run_id != cut]
+    """Those of at most BULK_RUNS runs. An answer that is full may lack some, so that fewer runs are asked for."""
+    points = patiently(lambda: ask(run_ids, name))
+    if points is not None and len(points) < BULK_POINTS:
         yield from points
-        waiting = waiting[len(some) :]
+    elif points is None or len(run_ids) == 1:
+        for run_id in run_ids:
+            yield from _one_by_one(client, run_id, name)
+    else:
+        middle = len(run_ids) // 2
+        yield from _points(client, ask, run_ids[:middle], name)
+        yield from _points(client, ask, run_ids[middle:], name)
 
 
 def _one_by_one(client: MlflowClient, run_id: str, name: str) -> Iterator[Point]:
@@ -87,14 +84,14 @@ def _bulk(client: MlflowClient) -> Ask:
 
     def ask_database(run_ids: Sequence[str], name: str) -> list[Point]:
         found = store.get_metric_history_bulk(run_ids, name, BULK_POINTS)
-        return [Point(point.run_id, point.metric.step, point.metric.value) for point in found]
+        return [Point(point.run_id, point.step, point.value) for point in found]
 
     def ask_server(run_ids: Sequence[str], name: str) -> list[Point] | None:
         asked = {"run_id": list(run_ids), "metric_key": name, "max_results": BULK_POINTS}
-        # POSITIONAL
         response = http_request(store.get_host_creds(), BULK, "GET", params=asked)
-        if response.status_code in _CANNOT:
-            return None
+        status, kind = response.status_code, response.headers.get("Content-Type", "")
+        if 400 <= status < 500 or (status < 400 and "json" not in kind):
+            return None  # another program's server, or a proxy that lets only mlflow's public API through
         found = verify_rest_response(response, BULK).json()["metrics"]
         return [Point(point["run_id"], point["step"], point["value"]) for point in found]
 

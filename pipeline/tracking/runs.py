@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from mlflow import MlflowClient
@@ -13,6 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.errors import UserError
+from pipeline.tracking import inputs
+from pipeline.tracking.inputs import DataRecord
 from pipeline.tracking.outages import shown
 
 Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "baseline"]
@@ -21,6 +24,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 KIND_TAG = "alpharho.kind"
 ERROR_TAG = "alpharho.error"
 KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose id was never heard
+STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how mlflow says that it knows no such run
 PAGE = 1000  # runs; mlflow itself stops after so many
@@ -33,18 +37,22 @@ class RunRecord:
     Attributes:
         status: RUNNING, FINISHED, FAILED or KILLED.
         parent: the parent's id, or empty.
+        started: in UTC.
         seconds: from start to end, NaN while it runs.
         metrics: each metric's last value.
+        data: the data sets that it names as its inputs.
     """
 
     run_id: str
     name: str
     status: str
     parent: str
+    started: datetime
     seconds: float
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    data: tuple[DataRecord, ...] = ()
 
     @property
     def key(self) -> str:
@@ -127,8 +135,10 @@ def _record(run: Run) -> RunRecord:
         name=info.run_name,
         status=info.status,
         parent=run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""),
+        started=datetime.fromtimestamp(info.start_time / 1000, UTC),
         seconds=math.nan if running else (info.end_time - info.start_time) / 1000,
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
+        data=tuple(inputs.data_record(given.dataset) for given in (run.inputs.dataset_inputs if run.inputs else ())),
     )

@@ -32,7 +32,7 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
 
 
-def open_store(experiment: str) -> tuple[MlflowClient, str]:
+def open_store(experiment: str, in_project: bool = True) -> tuple[MlflowClient, str]:
     """See `connect`. Returns the client and the experiment's id."""
     uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     _quieten()
@@ -46,7 +46,7 @@ def open_store(experiment: str) -> tuple[MlflowClient, str]:
         try:
             with impatient():
                 client = MlflowClient()
-                return client, _experiment(client, uri, experiment).experiment_id
+                return client, _experiment(client, uri, experiment, in_project).experiment_id
         except MlflowException as error:
             raise UserError(
                 f"wanted an MLflow store at {shown(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
@@ -97,9 +97,9 @@ def sqlite_uri(path: Path) -> str:
     return "sqlite:///" + str(path).replace("%", "%25")
 
 
-def _experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
+def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool) -> Experiment:
     run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id:
+    if run_id and in_project:
         experiment = _experiment_of(client, uri, run_id)
     else:
         experiment = client.get_experiment_by_name(name) or _create_experiment(client, uri, name)

@@ -16,7 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.cli import uninterrupted
 from pipeline.errors import UserError
-from pipeline.tracking import baselines, inputs, models, runs, trials
+from pipeline.tracking import baselines, histories, inputs, models, runs, trials
 from pipeline.tracking.entries import curve_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import impatient, patient
@@ -230,6 +230,20 @@ class Tracker:
         `deleted` adds those in MLflow's waste basket.
         """
         return list(runs.search(self.client, self.experiment_id, filter_string, deleted))
+
+    def curves(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], histories.Curve]:
+        """(run id, metric) -> {epoch: value}, of many runs at once."""
+        return histories.curves(self.client, run_ids, names)
+
+    @patient
+    def read_text(self, run_id: str, path: str) -> str | None:
+        """The artifact `path`; None where the run has none."""
+        return histories.read_text(self.client, run_id, path)
+
+    @patient
+    def experiment(self) -> str:
+        """Its name."""
+        return self.client.get_experiment(self.experiment_id).name
 
     def ensure_baselines(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Publishes rows (name, source, params, metrics, tags) as finished runs, once for each experiment.

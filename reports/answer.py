@@ -1,0 +1,150 @@
+"""The answer in words and in one table: which cell is best, what it costs, and which cheaper one is as good."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from reports.figures.frames import rows
+from reports.figures.labels import cell_label, millions
+
+Kind = Literal["text", "pct", "interval", "points", "millions", "count"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `name` in the frame of cells and in the CSV; `title` in the page's table, empty where it has none."""
+
+    name: str
+    title: str
+    kind: Kind
+
+
+COLUMNS = (
+    Column("sweep", "sweep", "text"),
+    Column("cell", "cell", "text"),
+    Column("params_total", "params, M", "millions"),
+    Column("mult_adds", "mult-adds, M", "millions"),
+    Column("val_top1", "val, %", "pct"),
+    Column("test_top1", "test, % [95 % interval]", "interval"),
+    Column("test_top1_low", "", "pct"),  # stand beside test_top1 on the page
+    Column("test_top1_high", "", "pct"),
+    Column("test_top5", "top-5, %", "pct"),
+    Column("untrained_top1", "untrained, %", "pct"),
+    Column("paper_top1", "paper, %", "pct"),
+    Column("delta_paper", "vs. paper", "points"),
+    Column("report_top1", "report, %", "pct"),
+    Column("delta_report", "vs. report", "points"),
+    Column("seconds", "seconds", "count"),
+    Column("pictures_per_second", "pictures/s", "count"),
+    Column("trials_complete", "trials done", "count"),
+    Column("trials_pruned", "pruned", "count"),
+    Column("trials_failed", "failed", "count"),
+)
+_OPTIONAL = {"untrained_top1", "paper_top1", "delta_paper", "report_top1", "delta_report"}  # left out where all unknown
+
+
+def columns(cells: pd.DataFrame) -> list[Column]:
+    """Those that say something of these cells."""
+    known = {name for name in _OPTIONAL if cells[name].notna().any()}
+    one_sweep = cells["sweep"].nunique() < 2
+    return [
+        column
+        for column in COLUMNS
+        if column.title
+        and (column.name not in _OPTIONAL or column.name in known)
+        and not (column.name == "sweep" and one_sweep)
+    ]
+
+
+def shown(cell: Any, column: Column) -> str:
+    """What the table says of a cell, a row of the frame; "-" where it is unknown."""
+    value = getattr(cell, column.name)
+    if column.kind == "text":
+        return cell_label(str(value))
+    if not math.isfinite(value):
+        return "-"
+    if column.kind == "interval":
+        return _score(cell)
+    spelled = {"pct": 100 * value, "points": 100 * value, "millions": value / 1e6, "count": value}[column.kind]
+    digits = {"pct": ".1f", "points": "+.1f", "millions": ".2f" if value < 1e7 else ",.1f", "count": ",.0f"}
+    return f"{spelled:{digits[column.kind]}}"
+
+
+def records(cells: pd.DataFrame) -> dict[str, Any]:
+    """What the CSV holds: the columns' names, and every cell's numbers at full precision, None where unknown."""
+    plain = cells[[column.name for column in COLUMNS]].astype(object)
+    return {"columns": list(plain.columns), "cells": plain.where(plain.notna(), None).to_dict("records")}
+
+
+def headline(cells: pd.DataFrame) -> list[str]:
+    """A few sentences; the first names the best cell. Of several sweeps, each has its own."""
+    if cells.empty:
+        return ["There is no cell yet."]
+    found: list[str] = []
+    for sweep, group in cells.groupby("sweep", sort=False):
+        begin = f"{sweep}: " if cells["sweep"].nunique() > 1 else ""
+        found += [begin + sentence for sentence in _of_one(group)]
+    return found
+
+
+def _of_one(cells: pd.DataFrame) -> list[str]:
+    tested = cells[cells["test_top1"].notna()]
+    if tested.empty:
+        return ["No cell has been tested yet."]
+    best = tested.iloc[int(tested["test_top1"].to_numpy(dtype=float).argmax())]
+    sentences = [
+        f"{cell_label(best['cell'])} is the most accurate of {_cells(len(tested))}: {_score(best)} %"
+        f"{_pictures(best['test_pictures'])} with {_cost(best)}."
+    ]
+    if cheaper := _as_good(tested, best):
+        sentences.append(cheaper)
+    for source in ("paper", "report"):
+        deltas = tested[f"delta_{source}"].dropna()
+        if len(deltas):
+            sentences.append(
+                f"Against the {source}'s numbers the cells stand at {100 * deltas.min():+.1f} to "
+                f"{100 * deltas.max():+.1f} points; see below how the protocols differ."
+            )
+    return sentences
+
+
+def _as_good(tested: pd.DataFrame, best: pd.Series) -> str:
+    """The cell of fewest mult-adds whose interval reaches into that of the best."""
+    near = tested[(tested["test_top1_high"] >= best["test_top1_low"]) & (tested["mult_adds"] < best["mult_adds"])]
+    if near.empty:
+        return ""
+    small = near.iloc[int(near["mult_adds"].to_numpy(dtype=float).argmin())]
+    times = best["mult_adds"] / small["mult_adds"]
+    return (
+        f"The cheapest whose interval overlaps with that is {cell_label(small['cell'])}: {_score(small)} % with "
+        f"{_cost(small)}, {times:.1f} times fewer."
+    )
+
+
+def _score(cell: Any) -> str:
+    """ "94.7 [91.9, 96.6]" """
+    low, high = cell.test_top1_low, cell.test_top1_high
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{100 * cell.test_top1:.1f}" + (f" [{100 * low:.1f}, {100 * high:.1f}]" if known else "")
+
+
+def _pictures(count: float) -> str:
+    return "" if math.isnan(count) else f" of {count:,.0f} test pictures"
+
+
+def _cost(cell: pd.Series) -> str:
+    return f"{millions(cell['params_total'])} parameters and {millions(cell['mult_adds'])} mult-adds"
+
+
+def _cells(count: int) -> str:
+    return "one tested cell" if count == 1 else f"{count} tested cells"
+
+
+def table(cells: pd.DataFrame) -> list[list[tuple[Any, str]]]:
+    """The table's rows: for each of `columns` the value to sort by, and what is shown."""
+    chosen = columns(cells)
+    return [[(getattr(row, column.name), shown(row, column)) for column in chosen] for row in rows(cells)]

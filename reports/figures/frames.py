@@ -1,0 +1,29 @@
+"""Rows picked out of the frames of reports/tables.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+
+def of_cell(frame: pd.DataFrame, sweep: str, cell: str) -> pd.DataFrame:
+    """The rows of one cell of one sweep, out of any frame that has both columns."""
+    return frame[(frame["sweep"] == sweep) & (frame["cell"] == cell)]
+
+
+def rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """Each row as an object whose attributes are the columns."""
+    return frame.itertuples(index=False)
+
+
+def complete(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that came to their end with a value, by number."""
+    return trials[(trials["state"] == "COMPLETE") & trials["val_top1"].notna()].sort_values("number")
+
+
+def best(trials: pd.DataFrame) -> pd.Series | None:
+    """The complete trial of the highest val_top1, the earliest of equals; None where there is none."""
+    done = complete(trials)
+    return None if done.empty else done.iloc[int(done["val_top1"].to_numpy(dtype=float).argmax())]

@@ -1,0 +1,79 @@
+"""Contents -> one HTML file that holds its script, its style, its data and plotly.js, and asks for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly.offline
+from markupsafe import Markup
+
+from pipeline import baselines
+from pipeline.baselines import Baseline
+from reports import answer, contents, figures
+from reports.contents import Plot
+from reports.tables import Tables
+
+TEMPLATES = Path(__file__).parent / "templates"
+# What a sweep's settings say about how far its numbers can be trusted, in the order in which they are read.
+PROTOCOL = (
+    *("weights", "freeze_conv", "head_init", "epochs", "batch_size", "lr_schedule", "dropout", "augment"),
+    *("seed", "val_fraction", "test_fraction", "train_limit", "trials", "wave", "pruner", "report_params"),
+)
+
+
+def render(tables: Tables) -> str:
+    """The page's whole text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    scripts = {"plotly": plotly.offline.get_plotlyjs(), "page": (TEMPLATES / "page.js").read_text(encoding="utf-8")}
+    return environment.get_template("page.html.j2").render(
+        title=", ".join(tables.sweeps["dataset"].unique()),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        hashes=[_hash(text) for text in scripts.values()],
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        themes=embedded(figures.themes()),
+        headline=answer.headline(tables.cells),
+        notices=contents.notices(tables),
+        columns=answer.columns(tables.cells),
+        rows=answer.table(tables.cells),
+        records=embedded(answer.records(tables.cells)),
+        tradeoff=contents.tradeoff(tables),
+        cells=contents.cells(tables),
+        chosen=contents.chosen(tables.cells),
+        sweeps=tables.sweeps.to_dict("records"),
+        protocol=PROTOCOL,
+        published=_published(tables),
+        figure_json=figure_json,
+        seconds=contents.seconds,
+    )
+
+
+def embedded(value: Any) -> Markup:
+    """JSON for a script element: no character in it can end the element or begin another."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def figure_json(plot: Plot) -> Markup:
+    """The figure without its template, which the page holds once."""
+    figure: Mapping[str, Any] = json.loads(plot.figure.to_json())
+    layout = {name: value for name, value in figure["layout"].items() if name != "template"}
+    return embedded({"data": figure["data"], "layout": layout})
+
+
+def _published(tables: Tables) -> list[Baseline]:
+    """The rows about these data sets."""
+    datasets = set(tables.sweeps["dataset"])
+    return [row for row in baselines.load() if row.dataset in datasets]
+
+
+def _hash(script: str) -> str:
+    """As a Content-Security-Policy names the one script that may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,156 @@
+"""From runs to the rows of the frames: what a run does not say is NaN, 0 trials, or an empty text."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline import baselines
+from pipeline.baselines import Source
+from pipeline.config import Cell
+from pipeline.tracking import RunRecord
+from pipeline.tracking.runs import ERROR_TAG, STATE_TAG
+from reports.tables.choice import dataset
+
+Row = dict[str, Any]
+
+TEXT, WHOLE, NUMBER = "str", "int64", "float64"
+TIME = "datetime64[us, UTC]"
+COSTS = ("params_total", "params_trainable", "mult_adds")
+DRAWN = ("learning_rate", "beta_1", "beta_2")
+SCORES = (
+    *("test_top1", "test_top1_low", "test_top1_high", "test_top5", "untrained_top1", "test_pictures"),
+    *("pictures_per_second", "seconds", "best_trial", "best_epoch"),
+)
+COUNTS = {"trials_complete": "COMPLETE", "trials_pruned": "PRUNED", "trials_failed": "FAIL"}
+
+SWEEPS = {
+    **dict.fromkeys(("sweep", "run_id", "name", "status", "dataset"), TEXT),
+    **{"started": TIME, "seconds": NUMBER, "device": TEXT, "versions": TEXT, "caveat": TEXT, "settings": "object"},
+    **{"digest": TEXT, "pictures_train_and_val": NUMBER, "classes": NUMBER},
+}
+CELLS = {
+    **{"sweep": TEXT, "cell": TEXT, "alpha": NUMBER, "resolution": WHOLE},
+    **dict.fromkeys(("run_id", "study", "status"), TEXT),
+    **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8]), NUMBER),
+    **dict.fromkeys(COUNTS, WHOLE),
+    **dict.fromkeys((*SCORES[8:], *DRAWN, "paper_top1", "report_top1", "delta_paper", "delta_report"), NUMBER),
+}
+TRIALS = {
+    **{"sweep": TEXT, "cell": TEXT, "number": WHOLE, "run_id": TEXT, "state": TEXT},
+    **dict.fromkeys(("val_top1", *DRAWN, "best_epoch", "seconds"), NUMBER),
+    **{"error": TEXT, "started": TIME},
+}
+
+_STATES = ("COMPLETE", "PRUNED", "FAIL")
+_NUMBER = re.compile(r"#(\d+)$")  # at the end of a trial's key
+_CELL = re.compile(r"mobilenet_([\d.]+)_(\d+)")
+
+
+def frame(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+    """The rows under columns of these names and dtypes, where there is no row, too."""
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def sweep_row(label: str, run: RunRecord) -> Row:
+    data = next((data for data in run.data if "classes" in data.profile), None)
+    counts = data.profile if data else {}
+    return {
+        **{"sweep": label, "run_id": run.run_id, "name": run.name, "status": run.status, "dataset": dataset(run)},
+        **{"started": run.started, "seconds": run.seconds, "settings": dict(run.params)},
+        **{name: run.tags.get(name, "") for name in ("device", "versions")},
+        "caveat": baselines.caveat(dataset(run), run.params.get("weights", "imagenet")),
+        "digest": data.digest if data else "",
+        **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "classes")},
+    }
+
+
+def trials_of(runs: Iterable[RunRecord]) -> dict[int, RunRecord]:
+    """Number -> run, ascending. Of a trial that two processes wrote at once, one that is whole; as Ledger does.
+
+    Runs below a cell that are not trials of ours are left out.
+    """
+    found: dict[int, RunRecord] = {}
+    for run in sorted(runs, key=lambda run: (run.status == "RUNNING", run.run_id)):
+        if match := _NUMBER.search(run.key):
+            found.setdefault(int(match[1]), run)
+    return dict(sorted(found.items()))
+
+
+def trial_row(label: str, cell: Cell, number: int, run: RunRecord) -> Row:
+    """The learning rate is the one drawn; the metric of that name ends where the schedule ended."""
+    return {
+        **{"sweep": label, "cell": cell.name, "number": number, "run_id": run.run_id, "state": _state(run)},
+        **{name: _float(run.params.get(name)) for name in DRAWN},
+        "val_top1": run.metrics.get("best_val_top1", math.nan),
+        "best_epoch": run.metrics.get("best_epoch", math.nan),
+        "seconds": run.metrics.get("seconds", math.nan),
+        "error": run.tags.get(ERROR_TAG, ""),
+        "started": run.started,
+    }
+
+
+def place(run: RunRecord, trials: Iterable[RunRecord]) -> Cell | None:
+    """The alpha and resolution of a cell's run: by its params, by its trials', or by its name while it has neither.
+
+    None for a run below a sweep that is no cell of ours.
+    """
+    for params in (run.params, *(trial.params for trial in trials)):
+        if "alpha" in params and "resolution" in params:
+            return Cell(float(params["alpha"]), int(params["resolution"]))
+    found = _CELL.findall(run.name)
+    return Cell(float(found[-1][0]), int(found[-1][1])) if found else None
+
+
+def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[int, RunRecord]) -> Row:
+    """`data` is the name of the data set."""
+    states = Counter(map(_state, trials.values()))
+    metrics = {**_costs(trials.values()), **run.metrics}
+    top1 = metrics.get("test_top1", math.nan)
+    published = {source: _published(cell, data, source) for source in ("paper", "report")}
+    return {
+        **{"sweep": label, "cell": cell.name, "alpha": cell.alpha, "resolution": cell.resolution},
+        **{"run_id": run.run_id, "study": run.name, "status": run.status},
+        **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES)},
+        "val_top1": metrics.get("best_val_top1", math.nan),
+        **{name: states[state] for name, state in COUNTS.items()},
+        **_winners(run, trials),
+        **{f"{source}_top1": value for source, value in published.items()},
+        **{f"delta_{source}": top1 - value for source, value in published.items()},
+    }
+
+
+def _state(run: RunRecord) -> str:
+    """A run that is still open is being written, or was left half-written, whatever its tag says."""
+    if run.status == "RUNNING":
+        return "RUNNING"
+    known = run.tags.get(STATE_TAG, "")
+    return known if known in _STATES else "COMPLETE" if run.status == "FINISHED" else "FAIL"
+
+
+def _winners(run: RunRecord, trials: Mapping[int, RunRecord]) -> dict[str, float]:
+    """What the winner was trained with. The cell's own metric learning_rate is also a curve, and ends with it."""
+    number = run.metrics.get("best_trial", math.nan)
+    winner = trials.get(int(number)) if math.isfinite(number) else None
+    params = winner.params if winner else {}
+    return {name: _float(params.get(name, run.metrics.get(name))) for name in DRAWN}
+
+
+def _costs(trials: Iterable[RunRecord]) -> dict[str, float]:
+    """Of the first trial that knows them."""
+    known = ({name: run.metrics[name] for name in COSTS if name in run.metrics} for run in trials)
+    return next((costs for costs in known if costs), {})
+
+
+def _published(cell: Cell, data: str, source: Source) -> float:
+    row = baselines.published(cell, data, source)
+    return math.nan if row is None else row.top1
+
+
+def _float(value: str | float | None) -> float:
+    return math.nan if value is None else float(value)
