@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -222,12 +221,3 @@ def _plot(
 
 def _found(*plots: Plot | None) -> list[Plot]:
     return [plot for plot in plots if plot is not None]
-
-
-def seconds(value: float) -> str:
-    """ "72 s", "12 min", "3.6 h", or "unknown"."""
-    if not math.isfinite(value):
-        return "unknown"
-    if value < 120:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

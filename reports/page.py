@@ -15,16 +15,11 @@ from markupsafe import Markup
 
 from pipeline import baselines
 from pipeline.baselines import Baseline
-from reports import answer, contents, figures
+from reports import answer, contents, figures, trust
 from reports.contents import Plot
 from reports.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
-# What a sweep's settings say about how far its numbers can be trusted, in the order in which they are read.
-PROTOCOL = (
-    *("weights", "freeze_conv", "head_init", "epochs", "batch_size", "lr_schedule", "dropout", "augment"),
-    *("seed", "val_fraction", "test_fraction", "train_limit", "trials", "wave", "pruner", "report_params"),
-)
 
 
 def render(tables: Tables) -> str:
@@ -47,11 +42,9 @@ def render(tables: Tables) -> str:
         tradeoff=contents.tradeoff(tables),
         cells=contents.cells(tables),
         chosen=contents.chosen(tables.cells),
-        sweeps=tables.sweeps.to_dict("records"),
-        protocol=PROTOCOL,
+        trust=trust.facts(tables),
         published=_published(tables),
         figure_json=figure_json,
-        seconds=contents.seconds,
     )
 
 

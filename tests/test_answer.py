@@ -50,14 +50,17 @@ def test_what_is_unknown_is_a_dash_and_columns_of_dashes_that_need_not_be_there_
 
 
 def test_the_sweep_is_named_where_there_are_several():
-    assert [column.name for column in answer.columns(frame(CELL, {**CELL, "sweep": "dogs 2"}))][0] == "sweep"
+    first, *_ = answer.columns(frame(CELL, {**CELL, "sweep": "dogs 2"}))
+    assert first.name == "sweep"
 
 
 def test_the_csv_has_every_number_and_nothing_where_it_is_unknown():
     found = answer.records(frame(CELL, UNKNOWN))
     assert found["columns"] == [column.name for column in answer.COLUMNS]
     assert found["cells"][0] == {name: CELL[name] for name in found["columns"]}
-    assert found["cells"][1] == {name: UNKNOWN[name] if name in ("sweep", "cell") else None for name in found["columns"]}
+    assert found["cells"][1] == {
+        name: UNKNOWN[name] if name in ("sweep", "cell") else None for name in found["columns"]
+    }
 
 
 def test_the_headline_names_the_best_cell_and_the_cheapest_that_may_be_as_good():

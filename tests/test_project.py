@@ -67,6 +67,7 @@ FLOW = (
     "reports.figures",
     "reports.answer",
     "reports.contents",
+    "reports.trust",
     "reports.page",
     "reports.build",
     "tuning.optimize",  # last, since a sweep ends with its report

@@ -305,7 +305,16 @@ def test_of_a_trial_written_twice_the_whole_one_counts():
 )
 def test_what_became_of_a_trial(status, tag, state):
     run = trial(1, status=status, tags={"optuna.state": tag} if tag else {})
-    assert rows.trial_row("digits", CELLS[0], 1, run)["state"] == state
+    (row,) = rows.trial_rows("digits", CELLS[0], math.nan, {1: run})
+    assert row["state"] == state
+
+
+@pytest.mark.parametrize(("best", "winner"), [(2.0, 2), (math.nan, 1)], ids=["as the cell says", "the highest so far"])
+def test_one_trial_is_the_best(best, winner):
+    values = {0: 0.8, 1: 0.9, 2: 0.9, 3: math.nan}
+    runs = {number: trial(number, metrics={"best_val_top1": value}) for number, value in values.items()}
+    found = rows.trial_rows("digits", CELLS[0], best, runs)
+    assert [row["number"] for row in found if row["is_best"]] == [winner]
 
 
 def test_a_cell_is_known_by_its_params_its_trials_or_its_name():

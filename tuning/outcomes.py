@@ -16,12 +16,10 @@ from pipeline import records
 from pipeline.config import TrainConfig, as_params
 from pipeline.fits import Fit
 from pipeline.tracking import TrialRun, environment_tags
-from pipeline.tracking.runs import ERROR_TAG, Status
+from pipeline.tracking.runs import ERROR_TAG, STATE_TAG, Status
 from tuning import search_space
 from tuning.claims import Claimed, Outcome
 from tuning.study import FIT, failure
-
-STATE_TAG = "optuna.state"
 
 
 def outcome(trial: Claimed, fit: Fit, seconds: float) -> Outcome:

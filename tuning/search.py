@@ -169,7 +169,9 @@ class CellSearch:
             "best_epoch": len(rates),
         }
         self.tracker.log_metrics(self.run_id, {**self.costs, **found})
-        self.tracker.log_curves(self.run_id, final.curves)
+        # Not the curve of the learning rate, under whose name the cell's run holds what the winner drew.
+        curves = {name: final.curves[name] for name in ("train_loss", "train_top1")}
+        self.tracker.log_curves(self.run_id, curves)
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
         self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
         tested_with = {studies.TESTED: studies.done(trials)}

@@ -24,6 +24,7 @@ def complete(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(trials: pd.DataFrame) -> pd.Series | None:
-    """The complete trial of the highest val_top1, the earliest of equals; None where there is none."""
-    done = complete(trials)
-    return None if done.empty else done.iloc[int(done["val_top1"].to_numpy(dtype=float).argmax())]
+    """The cell's winner; None where there is none."""
+    won = complete(trials)
+    won = won[won["is_best"]]
+    return None if won.empty else won.iloc[0]

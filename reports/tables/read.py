@@ -25,7 +25,8 @@ class Tables:
         sweeps: a row each. `sweep`, by which the other frames name it, is unique and short; started is in UTC; seconds
             go from the start to the last end, pauses included; settings is the dict of its params.
         cells: a row for each cell, finished or not. Deltas are ours minus what was published for the same data set.
-        trials: a row each; state is COMPLETE, PRUNED, FAIL or RUNNING (half-written). val_top1 is the best epoch's.
+        trials: a row each; state is COMPLETE, PRUNED, FAIL or RUNNING (half-written). val_top1 is the best epoch's;
+            is_best marks the cell's winner.
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
         per_class, confusion: of the tests; confusion lists the counts above 0 alone.
     """
@@ -74,10 +75,8 @@ def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Ro
         trials = rows.trials_of(tracker.children(run.run_id))
         cell = rows.place(run, trials.values())
         if cell is not None:
-            found[cell] = (
-                rows.cell_row(label, cell, dataset(sweep), run, trials),
-                [rows.trial_row(label, cell, number, trial) for number, trial in trials.items()],
-            )
+            row = rows.cell_row(label, cell, dataset(sweep), run, trials)
+            found[cell] = row, rows.trial_rows(label, cell, row["best_trial"], trials)
     return [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
 
 

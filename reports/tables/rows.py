@@ -44,7 +44,7 @@ CELLS = {
 TRIALS = {
     **{"sweep": TEXT, "cell": TEXT, "number": WHOLE, "run_id": TEXT, "state": TEXT},
     **dict.fromkeys(("val_top1", *DRAWN, "best_epoch", "seconds"), NUMBER),
-    **{"error": TEXT, "started": TIME},
+    **{"error": TEXT, "started": TIME, "is_best": "bool"},
 }
 
 _STATES = ("COMPLETE", "PRUNED", "FAIL")
@@ -82,7 +82,20 @@ def trials_of(runs: Iterable[RunRecord]) -> dict[int, RunRecord]:
     return dict(sorted(found.items()))
 
 
-def trial_row(label: str, cell: Cell, number: int, run: RunRecord) -> Row:
+def trial_rows(label: str, cell: Cell, best: float, trials: Mapping[int, RunRecord]) -> list[Row]:
+    """One for each of `trials`.
+
+    Args:
+        best: the number of the cell's winner; where it is NaN, the highest val_top1 so far stands in for it.
+    """
+    found = [_trial_row(label, cell, number, run) for number, run in trials.items()]
+    done = [row for row in found if row["state"] == "COMPLETE" and not math.isnan(row["val_top1"])]
+    if math.isnan(best) and done:
+        best = max(done, key=lambda row: row["val_top1"])["number"]
+    return [{**row, "is_best": row["number"] == best} for row in found]
+
+
+def _trial_row(label: str, cell: Cell, number: int, run: RunRecord) -> Row:
     """The learning rate is the one drawn; the metric of that name ends where the schedule ended."""
     return {
         **{"sweep": label, "cell": cell.name, "number": number, "run_id": run.run_id, "state": _state(run)},

@@ -12,6 +12,7 @@ function draw(plot) {
   if (plot.dataset.drawn || !isShown(plot)) return;
   plot.dataset.drawn = theme();
   const { data, layout } = read(plot.id + "-data");
+  if (data[0].type === "heatmap") layout.height = Math.min(layout.height, plot.clientWidth + 170); // a square, on a phone too
   const look = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   Plotly.newPlot(plot, data, { ...layout, ...themes[theme()] }, look);
 }

@@ -85,6 +85,7 @@ def trials(count: int = 40, seed: int = 0, cell: str = "mobilenet_0.5_96") -> pd
             "beta_2": 1 - two,
             "best_epoch": np.where(state == "FAIL", np.nan, 17.0),
             "error": np.where(state == "FAIL", "the loss is not finite: <b>nan</b>", ""),
+            "is_best": numbers == np.where(state == "COMPLETE", value, -1).argmax() if count else numbers == -1,
         }
     )
 
