@@ -24,8 +24,8 @@ class Column:
 
 
 COLUMNS = (
-    Column("sweep", "sweep", "text"),
     Column("cell", "cell", "text"),
+    Column("sweep", "sweep", "text"),
     Column("params_total", "params, M", "millions"),
     Column("mult_adds", "mult-adds, M", "millions"),
     Column("val_top1", "val, %", "pct"),
@@ -81,14 +81,13 @@ def records(cells: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(cells: pd.DataFrame) -> list[str]:
-    """A few sentences; the first names the best cell. Of several sweeps, each has its own."""
+    """A few paragraphs; the first names the best cell. Of several sweeps, each has one."""
     if cells.empty:
         return ["There is no cell yet."]
-    found: list[str] = []
-    for sweep, group in cells.groupby("sweep", sort=False):
-        begin = f"{sweep}: " if cells["sweep"].nunique() > 1 else ""
-        found += [begin + sentence for sentence in _of_one(group)]
-    return found
+    groups = list(cells.groupby("sweep", sort=False))
+    if len(groups) == 1:
+        return _of_one(cells)
+    return [f"{sweep}: {' '.join(_of_one(group))}" for sweep, group in groups]
 
 
 def _of_one(cells: pd.DataFrame) -> list[str]:

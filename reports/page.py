@@ -35,6 +35,7 @@ def render(tables: Tables) -> str:
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         themes=embedded(figures.themes()),
         headline=answer.headline(tables.cells),
+        several=len(tables.sweeps) > 1,
         notices=contents.notices(tables),
         columns=answer.columns(tables.cells),
         rows=answer.table(tables.cells),

@@ -50,8 +50,8 @@ def test_what_is_unknown_is_a_dash_and_columns_of_dashes_that_need_not_be_there_
 
 
 def test_the_sweep_is_named_where_there_are_several():
-    first, *_ = answer.columns(frame(CELL, {**CELL, "sweep": "dogs 2"}))
-    assert first.name == "sweep"
+    _cell, second, *_ = answer.columns(frame(CELL, {**CELL, "sweep": "dogs 2"}))
+    assert second.name == "sweep"
 
 
 def test_the_csv_has_every_number_and_nothing_where_it_is_unknown():

@@ -89,7 +89,13 @@ plots.forEach((plot) => seen.observe(plot));
 let before = "";
 addEventListener("beforeprint", () => {
   before = theme();
+  root.classList.add("printing"); // as wide as paper, so that what is drawn now fits on it
   setTheme("light");
   plots.forEach(draw);
+  plots.filter(isShown).forEach((plot) => Plotly.Plots.resize(plot));
 });
-addEventListener("afterprint", () => setTheme(before));
+addEventListener("afterprint", () => {
+  root.classList.remove("printing");
+  setTheme(before);
+  plots.filter((plot) => plot.dataset.drawn && isShown(plot)).forEach((plot) => Plotly.Plots.resize(plot));
+});
