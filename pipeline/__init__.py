@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keeps what C++ code writes to file descriptor 2, and shows it only where the block fails."""
     with tempfile.TemporaryFile() as kept:
         shown = os.dup(2)
@@ -42,7 +42,7 @@ class _QuietTensorflow(MetaPathFinder):
         load = spec.loader.exec_module
 
         def load_quietly(module: ModuleType) -> None:
-            with _quiet_stderr():
+            with quiet_stderr():
                 load(module)
                 module.config.list_physical_devices("GPU")
             module.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces

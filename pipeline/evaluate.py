@@ -74,6 +74,7 @@ def main() -> None:
             dataset=config.dataset or trained.dataset,
             data_dir=config.data_dir or trained.data_dir,
             work_dir=config.work_dir or trained.work_dir,
+            engine="auto",  # the one it was trained with may not be here, and changes nothing
         )
         dataset = datasets.load(trained)
         records.require_same_pictures(dataset, tags)

@@ -55,7 +55,7 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
     convolutions, kernel, bias = backbones.parts(model)
     trained = Backbone(config.cell, config.weights, convolutions, None)
     test = dataset.test
-    table = features.load(test, dataset.source, trained, config.work_dir)
+    table = features.load(test, dataset.source, trained, config.work_dir, config.engine)
     probabilities = _softmax(table.features @ kernel + bias)
     confusion = metrics.confusion_counts(test.labels, probabilities.argmax(axis=1), dataset.num_classes)
     return TestScores(
@@ -84,7 +84,7 @@ def _untrained_top1(config: TrainConfig, dataset: Dataset) -> float | None:
     original = backbones.load(config.cell, config.weights)
     if original.classifier is None:
         return None
-    table = features.load(dataset.test, dataset.source, original, config.work_dir)
+    table = features.load(dataset.test, dataset.source, original, config.work_dir, config.engine)
     logits = np.full((len(dataset.test), len(columns)), -np.inf)  # a class that ImageNet lacks is never answered
     logits[:, known] = (
         table.features @ original.classifier.kernel[:, columns[known]] + original.classifier.bias[columns[known]]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from pipeline.config import TrainConfig
+from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.finetune import NetworkTrainer
 from pipeline.fits import Fit, Watch
@@ -28,6 +28,10 @@ class Trainer(Protocol):
         """Of a fit's `best`: uint8 pictures of any size -> probabilities."""
 
 
-def trainer_for(config: TrainConfig, dataset: Dataset) -> Trainer:
-    """Loads the cell's backbone, and where the convolutions are frozen its feature table."""
-    return HeadTrainer(config, dataset) if config.freeze_conv else NetworkTrainer(config, dataset)
+def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> Trainer:
+    """Loads the cell's backbone, and where the convolutions are frozen its feature table.
+
+    Args:
+        beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
+    """
+    return HeadTrainer(config, dataset, beside) if config.freeze_conv else NetworkTrainer(config, dataset)

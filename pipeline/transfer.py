@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 
 from pipeline import backbones, datasets, features, heads, schedules
-from pipeline.config import TrainConfig
+from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.fits import Fit, Watch, go_on
@@ -22,14 +23,16 @@ SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn Mob
 class HeadTrainer:
     """One cell of one data set, ready to train heads.
 
-    Making it loads the backbone and makes the training pictures' feature table where there is none yet.
+    Making it loads the backbone and makes the training pictures' feature table where there is none yet; and those of
+    the cells `beside` in the same pass.
     Raises UserError where the backbone's weights are no trained ones.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
         start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
-        self.table = features.load(dataset.train, dataset.source, self.backbone, config.work_dir)
+        others = _loadable(beside, config)
+        self.table = features.load(dataset.train, dataset.source, self.backbone, config.work_dir, config.engine, others)
         _require_trained(self.table.features, config.weights)
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._scaling = Scaling.of(self.table.features[train])
@@ -59,6 +62,14 @@ class HeadTrainer:
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""
         return backbones.with_head(self.backbone.model, trained.kernel, trained.bias)
+
+
+def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[backbones.Backbone]:
+    """One after the other, when they are asked for. What cannot be loaded is refused when its own turn comes."""
+    for cell in cells:
+        if cell != config.cell:
+            with contextlib.suppress(UserError):
+                yield backbones.load(cell, config.weights)
 
 
 def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: tuple[str, ...]) -> Head:

@@ -34,6 +34,7 @@ FLOW = (
     "pipeline.baselines",
     "pipeline.datasets",
     "pipeline.backbones",
+    "pipeline.engines",
     "pipeline.features",
     "pipeline.schedules",
     "pipeline.fits",

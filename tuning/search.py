@@ -60,10 +60,10 @@ class CellSearch:
 
     @property
     def trainer(self) -> Trainer:
-        """Made when it is first needed; that extracts the feature table, or waits for another process to do so."""
+        """Made when it is first needed; that extracts the cells' tables, or waits for another process to do so."""
         if self._trainer is None:
             begun = time.perf_counter()
-            self._trainer = trainer_for(self.base, self.dataset)
+            self._trainer = trainer_for(self.base, self.dataset, self.config.cells)
             self._seconds += time.perf_counter() - begun
         return self._trainer
 

@@ -29,7 +29,10 @@ from tuning.storage import explained, open_storage, patiently, sqlite_file, tran
 
 # What may differ between two calls that go on with the same study.
 _FREE = frozenset(
-    {"data_dir", "work_dir", "experiment", "skip_unreadable", "learning_rate", "beta_1", "beta_2", "export_backbone"}
+    {
+        *("data_dir", "work_dir", "experiment", "skip_unreadable", "engine"),
+        *("learning_rate", "beta_1", "beta_2", "export_backbone"),
+    }
 )
 _SETTINGS = "settings"
 _IDENTITY = "identity"

@@ -17,7 +17,16 @@ from pipeline.config.cells import (
     check_weights,
 )
 from pipeline.config.data import KNOWN_DATASETS, DataConfig
-from pipeline.config.fits import Augment, FitConfig, HeadInit, LrSchedule, ReportParams, TrainConfig, check_adam
+from pipeline.config.fits import (
+    Augment,
+    EngineName,
+    FitConfig,
+    HeadInit,
+    LrSchedule,
+    ReportParams,
+    TrainConfig,
+    check_adam,
+)
 from pipeline.config.ranges import (
     LEARNING_RATE_RANGE,
     ONE_MINUS_BETA_1_RANGE,
@@ -48,6 +57,7 @@ __all__ = [
     "Augment",
     "Cell",
     "DataConfig",
+    "EngineName",
     "EvaluateConfig",
     "FitConfig",
     "HeadInit",

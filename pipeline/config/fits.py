@@ -14,6 +14,7 @@ LrSchedule = Literal["plateau", "constant", "cosine"]
 HeadInit = Literal["auto", "imagenet", "random"]
 ReportParams = Literal["head", "imagenet_head"]
 Augment = Literal["flip_crop", "crop", "none"]
+EngineName = Literal["auto", "keras", "litert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class FitConfig(DataConfig):
     """how the learning rate moves: plateau halves it when the validation loss stalls"""
     augment: Augment = "flip_crop"
     """of pictures, when the whole network is trained"""
+    engine: EngineName = "auto"
+    """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -1,0 +1,81 @@
+"""What runs a frozen backbone over pictures: LiteRT on a CPU, Keras with XLA on a GPU.
+
+Both give the same features to 1e-3 of their standard deviation, so a table that one of them made serves the other.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import progress
+from pipeline.backbones import Backbone
+from pipeline.config import EngineName
+from pipeline.engines import litert
+from pipeline.engines.keras import Keras
+from pipeline.errors import UserError, first_line
+
+TOLERANCE = 1e-3  # of the features' standard deviation; rounding alone makes about 5e-5
+CHECKED = 2  # pictures that both engines are given before one of them makes a table; Keras takes 0.1 s for them
+
+
+class Engine(Protocol):
+    """Pictures float32 (n, resolution, resolution, 3) in [-1, 1] -> features float32 (n, d), n <= batch_size().
+
+    Attributes:
+        name: "litert" or "keras".
+        lanes: how many threads may call it at once, and should.
+    """
+
+    name: str
+    lanes: int
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        """The features."""
+
+
+def batch_size() -> int:
+    """Pictures that are handed over at once. A plain graph on two cores is fastest with 8: 32 overflow its cache."""
+    return 64 if _on_a_gpu() else 8
+
+
+def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarray) -> Engine:
+    """The engine for `backbone` on this machine; Keras, with a note, where LiteRT's answers are not Keras'.
+
+    Args:
+        work_dir: where LiteRT's models are kept.
+        sample: float32 (n, resolution, resolution, 3), of which the first few are used for the comparison.
+
+    Raises:
+        UserError: litert was asked for, and its package is not installed.
+    """
+    keras = Keras(backbone, batch_size(), compiled=_on_a_gpu())
+    if asked == "keras" or (asked == "auto" and (_on_a_gpu() or not litert.installed())):
+        return keras
+    if not litert.installed():
+        raise UserError(
+            "wanted the package ai-edge-litert for --engine litert. Received: none installed. "
+            "Way out: uv pip install ai-edge-litert, where there is one for this system; or --engine auto"
+        )
+    expected = backbone.model(sample[:CHECKED], training=False).numpy()
+    if not np.isfinite(expected).all():
+        return keras  # for the feature table to refuse
+    try:
+        engine = litert.load(backbone, work_dir)
+        difference = np.abs(engine(sample[:CHECKED]) - expected).max()
+    except Exception as error:  # the converter and the interpreter raise a dozen kinds, plain Exception among them
+        progress.note(f"LiteRT cannot run {backbone.cell.name} ({first_line(error)}); Keras does it")
+        return keras
+    if not difference <= TOLERANCE * expected.std():
+        progress.note(
+            f"LiteRT's features of {backbone.cell.name} differ from Keras' by {difference:.2g}, "
+            f"with a standard deviation of {expected.std():.2g}; Keras makes them"
+        )
+        return keras
+    return engine
+
+
+def _on_a_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,155 @@
+"""The feature table: what a frozen backbone makes of each picture, computed once and kept on disk.
+
+A table is a folder `work/features/<key>/` with `features.npy` (float32 (n, d)) and `table.json`. The key is a hash of
+everything that shapes the numbers, so a changed picture, weight or preprocessing step finds no old table. While it is
+made it lies beside, in `<key>.part`, chunk by chunk, so that who is killed goes on there; then it is renamed. Its own
+hash is checked whenever it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from pipeline import progress
+from pipeline.backbones import PREPROCESSING, Backbone
+from pipeline.config import EngineName
+from pipeline.datasets import Split
+from pipeline.errors import UserError
+from pipeline.features.extract import extract
+from pipeline.features.partial import JOURNAL, Partial, hash_of
+
+CELLS_AT_ONCE = 4  # tables that one pass makes: their backbones lie in memory together
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of every picture of one split.
+
+    Attributes:
+        features: float32 (n, d), memory-mapped, read-only, in the order of the split.
+        pictures_per_second: from encoded picture to features, measured when this table was made, with those of other
+            cells where one pass made several.
+    """
+
+    features: np.ndarray
+    pictures_per_second: float
+
+
+def load(
+    split: Split,
+    source: str,
+    backbone: Backbone,
+    work_dir: str,
+    engine: EngineName = "auto",
+    beside: Iterable[Backbone] = (),
+) -> FeatureTable:
+    """Reads the table of `split` under `backbone`, or makes it; one process makes it while others wait.
+
+    Args:
+        source: name and version of the data set.
+        beside: where the table must be made, those of these backbones that are missing, too, are made in the same
+            pass, up to CELLS_AT_ONCE in all: each picture is decoded once. Gone through only then.
+
+    Raises:
+        UserError: a picture cannot be decoded (it is named), or the features are not finite.
+    """
+    place = _Place.of(split, source, backbone, work_dir)
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(place.lock)
+        if table := place.read():
+            return table
+        places = [place]
+        for other in beside:
+            if len(places) == CELLS_AT_ONCE:
+                break
+            _join(places, _Place.of(split, source, other, work_dir), locks)
+        _make(places, split, engine, work_dir)
+        return place.read_whole()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a table lies, or is to lie."""
+
+    folder: Path
+    shaped_by: dict[str, str]
+    rows: int
+    backbone: Backbone
+
+    @staticmethod
+    def of(split: Split, source: str, backbone: Backbone, work_dir: str) -> _Place:
+        shaped_by = {
+            "data": source,
+            "split": split.name,
+            "pictures": split.digest,
+            "cell": backbone.cell.name,
+            "weights": backbone.digest,
+            "preprocessing": PREPROCESSING,
+        }
+        key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
+        folder = Path(work_dir, "features", key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return _Place(folder, shaped_by, len(split), backbone)
+
+    @property
+    def lock(self) -> FileLock:
+        return FileLock(f"{self.folder}.lock")
+
+    def read(self) -> FeatureTable | None:
+        """None where it is missing or damaged."""
+        if not self.folder.exists():
+            return None
+        try:
+            return self.read_whole()
+        except (OSError, ValueError, KeyError) as error:
+            progress.note(f"feature table {self.folder.name} is damaged ({error}); making it again")
+            return None
+
+    def read_whole(self) -> FeatureTable:
+        """Raises ValueError, KeyError or OSError where the table is not whole."""
+        about = json.loads((self.folder / "table.json").read_text())
+        if hash_of(self.folder / "features.npy") != about["sha256"]:
+            raise ValueError("its hash does not match")
+        features = np.load(self.folder / "features.npy", mmap_mode="r")
+        if len(features) != self.rows:
+            raise ValueError(f"{len(features)} rows for {self.rows} pictures")
+        (self.folder / JOURNAL).unlink(missing_ok=True)  # left by who died when all was done
+        return FeatureTable(features, about["pictures_per_second"])
+
+
+def _join(places: list[_Place], other: _Place, locks: contextlib.ExitStack) -> None:
+    """Adds a table that is missing and that no other process is at: none waits here, so none waits for each other."""
+    if other.folder in {place.folder for place in places}:
+        return
+    lock = other.lock
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return
+    locks.callback(lock.release)
+    if not other.folder.exists():
+        places.append(other)
+
+
+def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str) -> None:
+    with contextlib.ExitStack() as files:
+        partials = []
+        for place in places:
+            shape = (place.rows, place.backbone.model.output_shape[-1])
+            partials.append(files.enter_context(Partial(place.folder, shape, place.shaped_by)))
+        try:
+            extract(split, [place.backbone for place in places], partials, engine, work_dir)
+        except UserError:  # of these pictures or weights nothing will ever come
+            for partial in partials:
+                partial.discard()
+            raise
+        for partial in partials:
+            partial.finish()

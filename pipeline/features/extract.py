@@ -1,0 +1,116 @@
+"""One pass over the pictures of a split: decoded once, resized for each resolution, run through every backbone.
+
+Three things go on at once: tf.data decodes and resizes in its own threads, each of the engine's lanes computes, and
+this thread writes. What waits between them is bounded, so memory does not grow with the data set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import engines, progress
+from pipeline.backbones import Backbone, preprocess
+from pipeline.config import EngineName
+from pipeline.datasets import Split, check_readable
+from pipeline.engines import Engine
+from pipeline.errors import UserError
+from pipeline.features.partial import Partial
+
+QUEUED = 4  # decoded batches that wait for a lane
+BUFFER_BYTES = 256 * 2**20  # that tf.data may fill; by default it takes half of the machine's memory
+
+Batch = dict[int, np.ndarray]
+"""resolution -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
+
+
+def extract(
+    split: Split, backbones: Sequence[Backbone], partials: Sequence[Partial], asked: EngineName, work_dir: str
+) -> None:
+    """Completes `partials`, the tables of `split` under `backbones`.
+
+    Raises:
+        UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine.
+    """
+    todo = [(backbone, partial) for backbone, partial in zip(backbones, partials, strict=True) if not partial.is_whole]
+    if not todo:
+        return
+    begin = min(partial.rows for _, partial in todo)
+    batches = _batches(split, begin, sorted({backbone.cell.resolution for backbone, _ in todo}))
+    first = next(batches)
+    lanes = []
+    for backbone, partial in todo:
+        engine = engines.make(asked, backbone, work_dir, first[backbone.cell.resolution])
+        lanes.append((engine, backbone.cell.resolution, partial))
+    for engine, _, partial in lanes:
+        partial.start_clock(engine.name)
+    cells = backbones[0].cell.name if len(backbones) == 1 else f"of {len(backbones)} cells"
+    with progress.bar(f"features {split.name} {cells}", total=len(split), unit="img") as advance:
+        advance(begin)
+        _run(first, batches, begin, lanes, advance)
+
+
+def _run(
+    first: Batch,
+    others: Iterator[Batch],
+    begin: int,
+    lanes: Sequence[tuple[Engine, int, Partial]],
+    advance: Callable[[int], None],
+) -> None:
+    """Computes batches ahead of the one that is written next, in as many threads as the engines have use for."""
+    threads = max(engine.lanes for engine, _, _ in lanes)
+    pending: deque[tuple[int, list[tuple[Partial, Future[np.ndarray]]]]] = deque()
+
+    def write() -> None:
+        count, results = pending.popleft()
+        for partial, features in results:
+            partial.add(features.result())
+        advance(count)
+
+    with ThreadPoolExecutor(threads) as pool:
+        batch: Batch | None = first
+        while batch is not None:
+            count = len(next(iter(batch.values())))
+            wanting = [lane for lane in lanes if lane[2].rows <= begin]  # after a kill some tables are further
+            pending.append((count, [(partial, pool.submit(engine, batch[side])) for engine, side, partial in wanting]))
+            begin += count
+            if len(pending) > threads:
+                write()
+            batch = next(others, None)
+        while pending:
+            write()
+
+
+def _batches(split: Split, begin: int, resolutions: Sequence[int]) -> Iterator[Batch]:
+    """The pictures from `begin` on."""
+    options = tf.data.Options()
+    options.autotune.ram_budget = BUFFER_BYTES
+    rows = np.arange(begin, len(split)) if begin else None
+    pictures = (
+        split.pictures(rows)
+        .map(
+            lambda image, _label: {str(side): preprocess(image, side) for side in resolutions},
+            num_parallel_calls=os.cpu_count(),
+            deterministic=True,
+        )
+        .batch(engines.batch_size())
+        .prefetch(QUEUED)
+        .with_options(options)
+    )
+    try:
+        for batch in pictures.as_numpy_iterator():
+            yield {int(side): images for side, images in batch.items()}
+    except tf.errors.InvalidArgumentError as error:
+        unreadable = check_readable(split)
+        if not unreadable:
+            raise
+        name, reason = unreadable[0]
+        raise UserError(
+            f"wanted pictures that can be decoded. Received: {name} ({reason}), the first of {len(unreadable)}. "
+            "Way out: mend or remove it, or leave such pictures out with --skip_unreadable"
+        ) from error

@@ -1,0 +1,155 @@
+"""A feature table on its way: it grows by whole chunks, and is taken up again after the last of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+CHUNK = 1024  # rows; a few seconds of work, and a multiple of every batch
+JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
+
+
+class Partial:
+    """The folder `<key>.part`: `features.npy`, to which chunks are appended, and the journal of them.
+
+    There must be one writer, by a lock. As a context manager it closes its files.
+
+    Args:
+        folder: where `finish` puts the table.
+        shape: (n, d) of the whole.
+        shaped_by: what table.json says of it.
+
+    Attributes:
+        rows: how many lie in whole chunks.
+        engine: what makes the rows to come.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int], shaped_by: dict[str, str]) -> None:
+        self._folder, self._shape, self._shaped_by = folder, shape, shaped_by
+        self._beside = folder.with_name(f"{folder.name}.part")
+        self.engine = ""
+        self._buffer: list[np.ndarray] = []
+        self._since = time.perf_counter()
+        # Written through a file, not a memory map: on a full disk the map would end the process with SIGBUS.
+        self._file, self._journal, self._lines = self._open()
+        self.rows = sum(line["rows"] for line in self._lines)
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._journal.close()
+
+    @property
+    def is_whole(self) -> bool:
+        return self.rows == self._shape[0]
+
+    def start_clock(self, engine: str) -> None:
+        """The next rows are made by `engine`, from now on."""
+        self.engine, self._since = engine, time.perf_counter()
+
+    def add(self, features: np.ndarray) -> None:
+        """The next rows, float32 (m, d). Raises UserError where they are not finite."""
+        if not np.isfinite(features).all():
+            raise UserError(
+                f"wanted finite features of {self._shaped_by['cell']}. Received: NaN or infinity. "
+                "Way out: other --weights"
+            )
+        self._buffer.append(features)
+        waiting = sum(map(len, self._buffer))
+        if waiting >= CHUNK or self.rows + waiting == self._shape[0]:
+            self._append(np.concatenate(self._buffer))
+            self._buffer = []
+
+    def finish(self) -> None:
+        """Puts the table in its place. Needs all rows."""
+        self.__exit__()
+        seconds = sum(line["seconds"] for line in self._lines)
+        about = {
+            **self._shaped_by,
+            "engine": " and ".join(sorted({line["engine"] for line in self._lines})),
+            "sha256": hash_of(self._beside / "features.npy"),
+            "pictures_per_second": self.rows / seconds,
+        }
+        (self._beside / "table.json").write_text(json.dumps(about, indent=1))
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._beside.rename(self._folder)
+        (self._folder / JOURNAL).unlink()  # last: till the renaming it is what a new start goes by
+
+    def discard(self) -> None:
+        """Forgets all of it."""
+        self.__exit__()
+        shutil.rmtree(self._beside, ignore_errors=True)
+
+    def _append(self, chunk: np.ndarray) -> None:
+        written = chunk.astype("<f4").tobytes()
+        self._file.write(written)
+        self._file.flush()  # before the journal says that it is there
+        now = time.perf_counter()
+        line = {
+            "rows": len(chunk),
+            "sha256": hashlib.sha256(written).hexdigest(),
+            "engine": self.engine,
+            "seconds": now - self._since,
+        }
+        self._journal.write(json.dumps(line).encode() + b"\n")
+        self._journal.flush()
+        self._lines.append(line)
+        self._since, self.rows = now, self.rows + len(chunk)
+
+    def _open(self) -> tuple[IO[bytes], IO[bytes], list[dict[str, Any]]]:
+        """Both files, cut behind the last whole chunk, and the journal's lines."""
+        self._beside.mkdir(exist_ok=True)
+        opened = []
+        for name in ("features.npy", JOURNAL):
+            (self._beside / name).touch()
+            opened.append((self._beside / name).open("r+b"))
+        file, journal = opened
+        start = io.BytesIO()
+        np.lib.format.write_array_header_1_0(start, {"descr": "<f4", "fortran_order": False, "shape": self._shape})
+        header = start.getvalue()
+        lines, journal_end, file_end = [], 0, len(header)
+        if file.read(len(header)) == header:
+            for text in journal:
+                if (line := self._whole_chunk(text, file)) is None:
+                    break
+                lines.append(line)
+                journal_end += len(text)
+                file_end += self._bytes(line["rows"])
+        for one, end in ((file, file_end), (journal, journal_end)):
+            one.truncate(end)
+            one.seek(end)
+        if not lines:
+            file.seek(0)
+            file.write(header)
+            file.flush()
+        return file, journal, lines
+
+    def _whole_chunk(self, text: bytes, file: IO[bytes]) -> dict[str, Any] | None:
+        """The journal's line, where the next chunk of the file is what it says."""
+        try:
+            line = json.loads(text)
+            chunk = file.read(self._bytes(line["rows"]))
+            same = hashlib.sha256(chunk).hexdigest() == line["sha256"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return line if same and text.endswith(b"\n") else None
+
+    def _bytes(self, rows: int) -> int:
+        return rows * self._shape[1] * 4
+
+
+def hash_of(path: Path) -> str:
+    """sha256 hex of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,131 @@
+"""What features cost: LiteRT against Keras' `predict`, against the machine's matrix product, two tables in one pass.
+
+    make bench
+
+All ratios are within one run and one process, in rounds that take every way in turn; the best of each. Where the real
+Stanford Dogs pictures and weights lie under REAL_DATA_DIR (default ../shared/data), 1,200 of them are used at 0.75-224,
+from TFRecord on; elsewhere drawn letters, as JPEGs of 224 px, at 0.5-224.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import backbones, cli, costs, datasets, engines, features
+from pipeline.backbones import Backbone
+from pipeline.config import Cell, DataConfig
+from pipeline.datasets import Split
+from pipeline.datasets.letters import render
+from pipeline.datasets.pictures import decode_bytes, from_arrays
+from tests.bench.heads import REAL_DATA
+
+PICTURES = 1200
+ROUNDS = 4
+PREDICT_BATCH = 32  # Keras' own default
+PRODUCT_SIDE = 3000  # of the matrices that measure what the cores can do in single precision
+
+
+def main() -> None:
+    split, (large, small) = real() if REAL_DATA.exists() else drawn()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = measure(split, large, small, folder)
+    show(measured, len(split), large)
+
+
+def real() -> tuple[Split, list[Backbone]]:
+    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
+    train = datasets.load(DataConfig(data_dir=str(REAL_DATA / "tfds"))).train
+    return train.subset(np.arange(PICTURES)), [backbones.load(Cell(0.75, side), weights) for side in (224, 192)]
+
+
+def drawn() -> tuple[Split, list[Backbone]]:
+    pictures, labels = render("test")
+    encoded = [
+        tf.io.encode_jpeg(tf.cast(tf.image.resize(picture, (224, 224)), tf.uint8)).numpy()
+        for picture in pictures[:PICTURES]
+    ]
+    split = dataclasses.replace(
+        from_arrays("train", pictures[:PICTURES], labels[:PICTURES], "letters"),
+        raw=lambda: tf.data.Dataset.from_tensor_slices(encoded),
+        decode=decode_bytes,
+    )
+    return split, [backbones.load(Cell(0.5, side), "tiny") for side in (224, 192)]
+
+
+def measure(split: Split, large: Backbone, small: Backbone, folder: str) -> dict[str, float]:
+    """way -> seconds of its best round."""
+    product = np.random.default_rng(0).random((PRODUCT_SIDE, PRODUCT_SIDE), np.float32)
+    batches = np.random.default_rng(0).uniform(-1, 1, (16, 8, 224, 224, 3)).astype(np.float32)
+    engine = engines.make("auto", large, folder, batches[0])
+    ways: dict[str, Callable[[], object]] = {
+        "predict": partial(predict, split, large),
+        "features": partial(extract, split, folder, large),
+        "features, small": partial(extract, split, folder, small),
+        "features, both": partial(extract, split, folder, large, small),
+        "matrix product": lambda: product @ product,
+        "convolutions": partial(compute, engine, batches),
+    }
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    for _ in range(ROUNDS + 1):
+        for way, work in ways.items():
+            shutil.rmtree(Path(folder, "features"), ignore_errors=True)
+            begun = time.perf_counter()
+            work()
+            seconds[way].append(time.perf_counter() - begun)
+    return {way: min(times[1:]) for way, times in seconds.items()}  # the first compiles and converts
+
+
+def predict(split: Split, backbone: Backbone) -> np.ndarray:
+    """The plain way."""
+    side = backbone.cell.resolution
+    pictures = split.pictures().map(
+        lambda image, _label: backbones.preprocess(image, side), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return backbone.model.predict(pictures.batch(PREDICT_BATCH).prefetch(tf.data.AUTOTUNE), verbose=0)
+
+
+def extract(split: Split, folder: str, backbone: Backbone, *beside: Backbone) -> None:
+    features.load(split, "bench:1", backbone, folder, beside=beside)
+
+
+def compute(engine: engines.Engine, batches: np.ndarray) -> None:
+    """The convolutions alone, as `extract` runs them."""
+    with ThreadPoolExecutor(engine.lanes) as lanes:
+        list(lanes.map(engine, batches))
+
+
+def show(seconds: dict[str, float], count: int, backbone: Backbone) -> None:
+    width = backbone.model.output_shape[-1]
+    mult_adds = costs.mobilenet_mult_adds(backbone.cell, 1) - width
+    reached = 2 * mult_adds * 16 * 8 / seconds["convolutions"]
+    possible = 2 * PRODUCT_SIDE**3 / seconds["matrix product"]
+    both, apart = seconds["features, both"], seconds["features"] + seconds["features, small"]
+    table = Table(title=f"{count} pictures, {backbone.cell.name}, {os.cpu_count()} cores")
+    for column in ("what", "measured", "ratio", "wanted"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    table.add_row("Keras' predict", f"{count / seconds['predict']:.0f} img/s", "1.00", "")
+    speedup = seconds["predict"] / seconds["features"]
+    table.add_row("features", f"{count / seconds['features']:.0f} img/s", f"{speedup:.2f}", ">= 2.80")
+    table.add_row(f"matrix product of {PRODUCT_SIDE}", f"{possible / 1e9:.0f} GFLOP/s", "1.00", "")
+    table.add_row("convolutions", f"{reached / 1e9:.0f} GFLOP/s", f"{reached / possible:.2f}", ">= 0.70")
+    table.add_row("224 and 192 px, two passes", f"{apart:.2f} s", "1.00", "")
+    table.add_row("224 and 192 px, one pass", f"{both:.2f} s", f"{both / apart:.2f}", "<= 0.95")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

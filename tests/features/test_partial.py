@@ -1,0 +1,126 @@
+"""What of a half-made table is taken up again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.features import partial
+from pipeline.features.partial import JOURNAL, Partial
+
+SHAPE = (20, 3)
+ROWS = np.arange(60, dtype=np.float32).reshape(SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(partial, "CHUNK", 8)
+
+
+def half_made(folder: Path) -> Partial:
+    """16 of 20 rows in two chunks, two more that wait."""
+    table = open_table(folder)
+    table.start_clock("litert")
+    for start in range(0, 18, 2):
+        table.add(ROWS[start : start + 2])
+    table.__exit__()
+    return table
+
+
+def open_table(folder: Path, shape: tuple[int, int] = SHAPE) -> Partial:
+    return Partial(folder / "key", shape, {"cell": "mobilenet_0.25_32"})
+
+
+def complete(table: Partial, folder: Path) -> dict:
+    """Adds what is missing; returns table.json."""
+    table.start_clock("keras")
+    for start in range(table.rows, 20, 4):
+        table.add(ROWS[start : start + 4])
+    assert table.is_whole
+    table.finish()
+    np.testing.assert_array_equal(np.load(folder / "key" / "features.npy"), ROWS)
+    assert sorted(path.name for path in folder.iterdir()) == ["key"]
+    return json.loads((folder / "key" / "table.json").read_text())
+
+
+def test_it_goes_on_after_the_last_whole_chunk(tmp_path):
+    assert half_made(tmp_path).rows == 16
+    table = open_table(tmp_path)
+    assert table.rows == 16
+    about = complete(table, tmp_path)
+    assert about["engine"] == "keras and litert"
+    assert about["cell"] == "mobilenet_0.25_32"
+    assert about["pictures_per_second"] > 0
+
+
+def test_a_table_in_one_go_names_its_engine(tmp_path):
+    assert complete(open_table(tmp_path), tmp_path)["engine"] == "keras"
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows"),
+    [
+        ("a bit of the second chunk", 8),
+        ("the second chunk is short", 8),
+        ("a bit of the first chunk", 0),
+        ("rows behind the last chunk", 16),
+        ("half a line", 8),
+        ("a line of another kind", 16),
+        ("no journal", 0),
+        ("no rows", 0),
+    ],
+)
+def test_what_is_damaged_is_made_again(tmp_path, damage, rows):
+    half_made(tmp_path)
+    file, journal = (tmp_path / "key.part" / name for name in ("features.npy", JOURNAL))
+    numbers, text = bytearray(file.read_bytes()), journal.read_text()
+    if damage == "a bit of the second chunk":
+        numbers[-1] ^= 1
+    elif damage == "the second chunk is short":
+        del numbers[-4:]
+    elif damage == "a bit of the first chunk":
+        numbers[-8 * 3 * 4 - 1] ^= 1
+    elif damage == "rows behind the last chunk":
+        numbers += bytes(12)
+    elif damage == "half a line":
+        text = text[:-5]
+    elif damage == "a line of another kind":
+        text += "5\n"
+    elif damage == "no journal":
+        text = ""
+    else:
+        numbers.clear()
+    file.write_bytes(numbers)
+    journal.write_text(text)
+    table = open_table(tmp_path)
+    assert table.rows == rows
+    complete(table, tmp_path)
+
+
+def test_another_shape_is_begun_anew(tmp_path):
+    half_made(tmp_path)
+    assert open_table(tmp_path, (21, 3)).rows == 0
+
+
+def test_who_dies_before_the_renaming_only_renames(tmp_path):
+    table = half_made(tmp_path)
+    table = open_table(tmp_path)
+    table.start_clock("litert")
+    table.add(ROWS[16:])
+    table.__exit__()
+    (tmp_path / "key.part" / "table.json").write_text("{")
+    table = open_table(tmp_path)
+    assert table.is_whole
+    assert complete(table, tmp_path)["engine"] == "litert"
+
+
+def test_rows_that_are_no_numbers_are_refused(tmp_path):
+    table = open_table(tmp_path)
+    with pytest.raises(UserError, match=r"finite features of mobilenet_0\.25_32"):
+        table.add(ROWS[:4] * np.nan)
+    table.discard()
+    assert list(tmp_path.iterdir()) == []
