@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from pipeline import cli, costs
+from pipeline import cli, costs, datasets
 from pipeline.backbones import IMAGENET_CLASSES
 from pipeline.config import DataConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
@@ -46,7 +46,8 @@ def trained_tags(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
 
 def log_dataset(tracker: Tracker, run_id: str, config: DataConfig, dataset: Dataset) -> None:
     """Names the training pictures as the run's input; the test pictures are not read for it."""
-    counts = {"pictures_train_and_val": len(dataset.train), "classes": dataset.num_classes}
+    _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+    counts = {"pictures_train_and_val": len(dataset.train), "pictures_val": len(val), "classes": dataset.num_classes}
     tracker.log_dataset(run_id, dataset.name, _address(config), dataset.train.digest, "training", counts)
 
 

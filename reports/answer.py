@@ -1,4 +1,4 @@
-"""The answer in words and in one table: which cell is best, what it costs, and which cheaper one is as good."""
+"""The answer in words and in one table: which cell is best, what it costs, and which cheaper one may be as good."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from reports.figures.frames import rows
@@ -90,24 +91,30 @@ def headline(cells: pd.DataFrame) -> list[str]:
     return [f"{sweep}: {' '.join(_of_one(group))}" for sweep, group in groups]
 
 
+def best_cell(cells: pd.DataFrame) -> int | None:
+    """The row number of the most accurate, and of equals the one of fewest mult-adds; None where none was tested."""
+    if cells["test_top1"].isna().all():
+        return None
+    return int(np.lexsort((cells["mult_adds"], -cells["test_top1"]))[0])
+
+
 def _of_one(cells: pd.DataFrame) -> list[str]:
-    tested = cells[cells["test_top1"].notna()]
-    if tested.empty:
+    place = best_cell(cells)
+    if place is None:
         return ["No cell has been tested yet."]
-    best = tested.iloc[int(tested["test_top1"].to_numpy(dtype=float).argmax())]
+    best, tested = cells.iloc[place], cells[cells["test_top1"].notna()]
+    rank = f"is the most accurate of {len(tested)} tested cells" if len(tested) > 1 else "is the one tested cell"
     sentences = [
-        f"{cell_label(best['cell'])} is the most accurate of {_cells(len(tested))}: {_score(best)} %"
-        f"{_pictures(best['test_pictures'])} with {_cost(best)}."
+        f"{cell_label(best['cell'])} {rank}: {_score(best)} %{_pictures(best['test_pictures'])} with {_cost(best)}."
     ]
     if cheaper := _as_good(tested, best):
         sentences.append(cheaper)
     for source in ("paper", "report"):
         deltas = tested[f"delta_{source}"].dropna()
         if len(deltas):
-            sentences.append(
-                f"Against the {source}'s numbers the cells stand at {100 * deltas.min():+.1f} to "
-                f"{100 * deltas.max():+.1f} points; see below how the protocols differ."
-            )
+            low, high = f"{100 * deltas.min():+.1f}", f"{100 * deltas.max():+.1f}"
+            span = low if low == high else f"{low} to {high}"
+            sentences.append(f"The {source}'s numbers differ by {span} points; see below how the protocols differ.")
     return sentences
 
 
@@ -139,11 +146,14 @@ def _cost(cell: pd.Series) -> str:
     return f"{millions(cell['params_total'])} parameters and {millions(cell['mult_adds'])} mult-adds"
 
 
-def _cells(count: int) -> str:
-    return "one tested cell" if count == 1 else f"{count} tested cells"
-
-
 def table(cells: pd.DataFrame) -> list[list[tuple[Any, str]]]:
     """The table's rows: for each of `columns` the value to sort by, and what is shown."""
     chosen = columns(cells)
-    return [[(getattr(row, column.name), shown(row, column)) for column in chosen] for row in rows(cells)]
+    return [
+        [(_key(row, column, place), shown(row, column)) for column in chosen] for place, row in enumerate(rows(cells))
+    ]
+
+
+def _key(cell: Any, column: Column, place: int) -> Any:
+    """What its column is sorted by: cells stand in order of alpha and resolution, which their names do not."""
+    return place if column.name == "cell" else getattr(cell, column.name)

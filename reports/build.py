@@ -3,7 +3,7 @@
     python -m reports.build                  # the newest sweep with results
     python -m reports.build --runs A,B       # two sweeps in the same figures
 
-writes report.html, which opens from disk with no network, and logs it on the run of the (first) sweep.
+writes report.html, which opens from disk with no network, and logs the page of a single sweep on its run.
 """
 
 from __future__ import annotations
@@ -11,31 +11,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import cli, tracking
+from pipeline import cli, progress, tracking
 from pipeline.config import ReportConfig
+from pipeline.errors import UserError, first_line
 from pipeline.tracking import Tracker
 from reports import page, tables
 
+ARTIFACT = "report.html"
+
 
 def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
-    """Reads the sweeps `runs`, all of the experiment's if need be, and writes the page. Returns its path.
+    """Reads the sweeps `runs`, or the newest with results where none is named, and writes the page. Returns its path.
 
-    Raises UserError where there is no such sweep, or none at all.
+    The page of a single sweep is logged on its run, too, where MLflow takes it.
+
+    Raises UserError where there is no such sweep, or none at all, or `output` cannot be written.
     """
     sweeps = tables.choose(tracker, runs)
     text = page.render(tables.read(tracker, sweeps))
-    tracker.log_text(sweeps[0], text, "report.html")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"wanted to write {output}. Received: {error.strerror}. Way out: another place, with --output"
+        ) from error
+    if len(sweeps) == 1:
+        try:
+            tracker.log_text(sweeps[0], text, ARTIFACT)
+        except (UserError, OSError) as error:  # such as artifacts that only another machine can reach
+            progress.note(f"the page could not be logged in MLflow: {first_line(error)}")
     return output
 
 
 def main() -> None:
     """Builds the page that the flags ask for."""
     config = cli.parse(ReportConfig)
-    tracker = tracking.connect(config.experiment)
+    tracker = tracking.connect(config.experiment, make=False)
     if tracker.adopts and not tables.sweeps(tracker):  # `mlflow run` of a project whose sweeps were started without it
-        tracker = tracking.connect(config.experiment, in_project=False)
+        tracker = tracking.connect(config.experiment, in_project=False, make=False)
     print(f"The report: {build(tracker, config.runs, Path(config.output))}")
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from reports import figures
+from reports.figures.axes import Hyperparameter
+from reports.figures.chart import Chart, Frames, Info
+from reports.figures.curves import Family
 from reports.figures.frames import rows
 from reports.figures.labels import plain
+from reports.figures.tradeoff import Cost
 from reports.tables import Tables
 
-Info = TypeVar("Info")
+COSTS: dict[Cost, str] = {"mult_adds": "mult-adds", "params_total": "parameters"}
+FAMILIES: dict[Family, str] = {"top1": "Top-1", "loss": "Loss"}
+SLICES: dict[Hyperparameter, str] = {"learning_rate": "learning rate", "beta_1": "beta_1", "beta_2": "beta_2"}
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,13 @@ class CellContents:
 
 def tradeoff(tables: Tables) -> list[Plot]:
     """Accuracy against both costs."""
-    asked = (("mult_adds", "Accuracy against mult-adds"), ("params_total", "Accuracy against parameters"))
-    found = [
-        _plot(
-            f"tradeoff-{cost.replace('_', '-')}",
-            title,
-            figures.tradeoff_info(tables.cells, tables.sweeps, cost),  # type: ignore[arg-type]
-            figures.tradeoff_figure,
-            figures.tradeoff_alt,
+    cells, sweeps = tables.cells, tables.sweeps
+    return _found(
+        *(
+            _plot(f"tradeoff-{_key(cost)}", f"Accuracy against {words}", figures.TRADEOFF, cells, sweeps, cost)
+            for cost, words in COSTS.items()
         )
-        for cost, title in asked
-    ]
-    return [plot for plot in found if plot is not None]
+    )
 
 
 def cells(tables: Tables) -> list[CellContents]:
@@ -76,27 +75,6 @@ def cells(tables: Tables) -> list[CellContents]:
     return found
 
 
-def chosen(cells: pd.DataFrame) -> int:
-    """Which cell the page shows at first: the best of those tested, by its place in the table."""
-    scores = cells["test_top1"].to_numpy(dtype=float)
-    return 0 if np.isnan(scores).all() else int(np.nanargmax(scores))
-
-
-def notices(tables: Tables) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found = [caveat for caveat in tables.sweeps["caveat"].unique() if caveat]
-    for row in rows(tables.sweeps):
-        if row.status == "RUNNING":
-            found.append(f"The sweep {row.sweep} is still running: build the page again when it has ended.")
-        elif row.status != "FINISHED":
-            found.append(f"The sweep {row.sweep} did not end well ({row.status}): the same command goes on with it.")
-    untested = tables.cells[tables.cells["test_top1"].isna()]
-    if len(untested):
-        names = ", ".join(figures.cell_label(cell) for cell in untested["cell"])
-        found.append(f"Not tested yet, and so without a test score: {names}.")
-    return found
-
-
 def _cell(tables: Tables, row: Any, key: str, label: str, classes: float) -> CellContents:
     def own(frame: pd.DataFrame) -> pd.DataFrame:
         return figures.of_cell(frame, row.sweep, row.cell)
@@ -107,13 +85,7 @@ def _cell(tables: Tables, row: Any, key: str, label: str, classes: float) -> Cel
     failures = _failures(key, own(tables.per_class), confusion)
     pairs = figures.confused_pairs(confusion)
     savings = _found(
-        _plot(
-            f"{key}-savings",
-            "Mult-adds of each block",
-            figures.savings_info(row.alpha, row.resolution, classes),
-            figures.savings_figure,
-            figures.savings_alt,
-        )
+        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, classes)
     )
     notes = {
         "curves": [] if curves else ["No curve has been recorded for this cell."],
@@ -126,60 +98,20 @@ def _cell(tables: Tables, row: Any, key: str, label: str, classes: float) -> Cel
 
 def _curves(key: str, curves: pd.DataFrame, trials: pd.DataFrame) -> list[Plot]:
     return _found(
-        *(
-            _plot(
-                f"{key}-{family}",
-                title,
-                figures.curves_info(curves, trials, family),  # type: ignore[arg-type]
-                figures.curves_figure,
-                figures.curves_alt,
-            )
-            for family, title in (("top1", "Top-1"), ("loss", "Loss"))
-        )
+        *(_plot(f"{key}-{family}", title, figures.CURVES, curves, trials, family) for family, title in FAMILIES.items())
     )
 
 
 def _search(key: str, trials: pd.DataFrame) -> list[Plot]:
-    slices = [
-        _plot(
-            f"{key}-{name.replace('_', '-')}",
-            f"Slice: {title}",
-            figures.slice_info(trials, name),  # type: ignore[arg-type]
-            figures.slice_figure,
-            figures.slice_alt,
-        )
-        for name, title in (("learning_rate", "learning rate"), ("beta_1", "beta_1"), ("beta_2", "beta_2"))
-    ]
     return _found(
-        _plot(
-            f"{key}-history",
-            "History of the best value",
-            figures.history_info(trials),
-            figures.history_figure,
-            figures.history_alt,
+        _plot(f"{key}-history", "History of the best value", figures.HISTORY, trials),
+        _plot(f"{key}-importances", "What mattered", figures.IMPORTANCES, trials),
+        _plot(f"{key}-parallel", "Parallel coordinates", figures.PARALLEL, trials),
+        *(
+            _plot(f"{key}-{_key(name)}", f"Slice: {words}", figures.SLICE, trials, name)
+            for name, words in SLICES.items()
         ),
-        _plot(
-            f"{key}-importances",
-            "What mattered",
-            figures.importances_info(trials),
-            figures.importances_figure,
-            figures.importances_alt,
-        ),
-        _plot(
-            f"{key}-parallel",
-            "Parallel coordinates",
-            figures.parallel_info(trials),
-            figures.parallel_figure,
-            figures.parallel_alt,
-        ),
-        *slices,
-        _plot(
-            f"{key}-contour",
-            "beta_1 x beta_2",
-            figures.contour_info(trials),
-            figures.contour_figure,
-            figures.contour_alt,
-        ),
+        _plot(f"{key}-contour", "beta_1 x beta_2", figures.CONTOUR, trials),
     )
 
 
@@ -196,27 +128,19 @@ def _search_notes(search: list[Plot], trials: pd.DataFrame) -> list[str]:
 
 def _failures(key: str, per_class: pd.DataFrame, confusion: pd.DataFrame) -> list[Plot]:
     return _found(
-        _plot(
-            f"{key}-confusion",
-            "Confusion matrix",
-            figures.confusion_info(confusion),
-            figures.confusion_figure,
-            figures.confusion_alt,
-        ),
-        _plot(
-            f"{key}-classes",
-            "Accuracy of each class",
-            figures.per_class_info(per_class),
-            figures.per_class_figure,
-            figures.per_class_alt,
-        ),
+        _plot(f"{key}-confusion", "Confusion matrix", figures.CONFUSION, confusion),
+        _plot(f"{key}-classes", "Accuracy of each class", figures.PER_CLASS, per_class),
     )
 
 
-def _plot(
-    key: str, title: str, info: Info | None, draw: Callable[[Info], go.Figure], alt: Callable[[Info], str]
-) -> Plot | None:
-    return None if info is None else Plot(key, title, alt(info), draw(info))
+def _plot(key: str, title: str, chart: Chart[Frames, Info], *args: Frames.args, **kwargs: Frames.kwargs) -> Plot | None:
+    """None where the chart has nothing to show."""
+    info = chart.info(*args, **kwargs)
+    return None if info is None else Plot(key, title, chart.alt(info), chart.figure(info))
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _found(*plots: Plot | None) -> list[Plot]:

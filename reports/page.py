@@ -17,6 +17,7 @@ from pipeline import baselines
 from pipeline.baselines import Baseline
 from reports import answer, contents, figures, trust
 from reports.contents import Plot
+from reports.notices import notices
 from reports.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,22 +30,24 @@ def render(tables: Tables) -> str:
     )
     scripts = {"plotly": plotly.offline.get_plotlyjs(), "page": (TEMPLATES / "page.js").read_text(encoding="utf-8")}
     return environment.get_template("page.html.j2").render(
-        title=", ".join(tables.sweeps["dataset"].unique()),
+        title=", ".join(tables.sweeps["sweep"]),
         scripts={name: Markup(text) for name, text in scripts.items()},
         hashes=[_hash(text) for text in scripts.values()],
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         themes=embedded(figures.themes()),
         headline=answer.headline(tables.cells),
         several=len(tables.sweeps) > 1,
-        notices=contents.notices(tables),
+        notices=notices(tables),
         columns=answer.columns(tables.cells),
         rows=answer.table(tables.cells),
         records=embedded(answer.records(tables.cells)),
         tradeoff=contents.tradeoff(tables),
         cells=contents.cells(tables),
-        chosen=contents.chosen(tables.cells),
+        chosen=answer.best_cell(tables.cells) or 0,
         trust=trust.facts(tables),
         published=_published(tables),
+        ours=trust.ours(tables),
+        caveats=[caveat for caveat in tables.sweeps["caveat"].unique() if caveat],
         figure_json=figure_json,
     )
 

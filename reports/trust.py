@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline.config import SweepConfig
 from reports.figures.frames import rows
-from reports.tables import Tables
+from reports.tables import Tables, short_name
 
 UNKNOWN = "not recorded"
-# The settings that a reader needs who wants to do it again, in the order in which they are read.
-PROTOCOL = (
-    *("weights", "freeze_conv", "head_init", "epochs", "batch_size", "lr_schedule", "dropout", "augment"),
-    *("seed", "val_fraction", "test_fraction", "train_limit", "wave", "pruner", "report_params"),
+# Settings of a sweep that say where things lie, or what stands on the page anyway; all others are its protocol.
+NO_PROTOCOL = frozenset(
+    {
+        *("dataset", "data_dir", "work_dir", "experiment", "storage", "workers"),
+        *("alphas", "resolutions", "trials", "skip_unreadable"),
+    }
 )
+
+
+class Ours(NamedTuple):
+    """One sweep, in the words of the table of published numbers."""
+
+    model: str
+    top1: str
+    mult_adds: str
+    params: str
+    head: str
+    protocol: str
+
+
+def ours(tables: Tables) -> list[Ours]:
+    """A row for each sweep that tested a cell."""
+    found = []
+    for sweep in rows(tables.sweeps):
+        tested = tables.cells[(tables.cells["sweep"] == sweep.sweep) & tables.cells["test_top1"].notna()]
+        if len(tested):
+            found.append(_ours(sweep, tested))
+    return found
+
+
+def _ours(sweep: Any, tested: pd.DataFrame) -> Ours:
+    settings = sweep.settings
+    trained = "frozen, only the head trained" if settings.get("freeze_conv", "true") == "true" else "trained whole"
+    trials = (tested["trials_complete"] + tested["trials_pruned"]).max()
+    return Ours(
+        model=_counted(len(tested), "cells"),
+        top1=_span(100 * tested["test_top1"], ".1f"),
+        mult_adds=_span(tested["mult_adds"] / 1e6, ",.0f"),
+        params=_span(tested["params_total"] / 1e6, ".2f"),
+        head=f"{sweep.classes:.0f}-way" if math.isfinite(sweep.classes) else UNKNOWN,
+        protocol=(
+            f"{settings.get('weights', 'unknown')} weights, {trained}; {trials} trials a cell over the learning rate "
+            f"and Adam's betas, {settings.get('epochs', '?')} epochs; the best trained again on train + val. This page."
+        ),
+    )
+
+
+def _span(values: pd.Series, form: str) -> str:
+    low, high = f"{values.min():{form}}", f"{values.max():{form}}"
+    return low if low == high else f"{low} to {high}"
 
 
 def facts(tables: Tables) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -25,6 +72,7 @@ def facts(tables: Tables) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _facts(sweep: Any, cells: pd.DataFrame) -> list[tuple[str, str]]:
+    timed = cells["seconds"].dropna()
     begun = UNKNOWN if pd.isna(sweep.started) else sweep.started.strftime("%Y-%m-%d %H:%M UTC")
     return [
         ("data", _data(sweep, cells)),
@@ -32,32 +80,35 @@ def _facts(sweep: Any, cells: pd.DataFrame) -> list[tuple[str, str]]:
         ("machine", sweep.device or UNKNOWN),
         ("versions", sweep.versions or UNKNOWN),
         ("begun", f"{begun}; {sweep.status.lower()}"),
-        ("computing time", f"{duration(cells['seconds'].sum(min_count=1))} for {len(cells)} cells"),
+        ("computing time", f"{duration(timed.sum())} for {_counted(len(timed), 'cells')}" if len(timed) else UNKNOWN),
         ("MLflow run", sweep.run_id),
     ]
 
 
 def _data(sweep: Any, cells: pd.DataFrame) -> str:
-    """ "digits, 10 classes, 1,437 pictures to train and validate on (15 % of them val), 360 to test, digest 4e..." """
-    share = sweep.settings.get("val_fraction", "")
-    val = f" ({100 * float(share):.3g} % of them val)" if share else ""
+    """ "digits, 10 classes, pictures: 1,221 train, 216 val, 360 test, digest 4ee7cc36" """
+    train = sweep.pictures_train_and_val - sweep.pictures_val
+    sizes = ((train, "train"), (sweep.pictures_val, "val"), (cells["test_pictures"].max(), "test"))
+    pictures = ", ".join(f"{count:,.0f} {split}" for count, split in sizes if math.isfinite(count))
     parts = [
-        sweep.dataset,
-        _counted(sweep.classes, "classes"),
-        _counted(sweep.pictures_train_and_val, f"pictures to train and validate on{val}"),
-        _counted(cells["test_pictures"].max(), "to test"),
+        short_name(sweep.dataset),
+        _counted(sweep.classes, "classes") if math.isfinite(sweep.classes) else "",
+        f"pictures: {pictures}" if pictures else "",
         f"digest {sweep.digest}" if sweep.digest else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
 def _counted(count: float, what: str) -> str:
-    return f"{count:,.0f} {what}" if math.isfinite(count) else ""
+    """ "4 cells", "1 cell", "10 classes"."""
+    one = {"cells": "cell", "classes": "class"}[what]
+    return f"{count:,.0f} {one if count == 1 else what}"
 
 
 def _protocol(settings: Mapping[str, str]) -> str:
-    known = [f"{name} {settings[name]}" for name in PROTOCOL if settings.get(name)]
-    return ", ".join(known) or UNKNOWN
+    idle = {"augment"} if settings.get("freeze_conv") == "true" else set()
+    names = [field.name for field in dataclasses.fields(SweepConfig) if field.name not in NO_PROTOCOL | idle]
+    return ", ".join(f"{name} {settings[name]}" for name in names if settings.get(name)) or UNKNOWN
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,10 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
+from tests.browser import chromium, why_no_chromium
 from tests.servers import Postgres, why_no_postgres
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from pipeline.tracking import Tracker
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +56,34 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip(reason)
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for tests marked `browser`; skips them where this machine has none.
+
+    Not for the whole session, since an event loop runs in this thread as long as it is open.
+    """
+    if reason := why_no_chromium():
+        pytest.skip(reason)
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real sweep, of four cells x 8 trials, not to be written to. All workers of pytest share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "swept"
+    flags = "--dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 32,48 --trials 8 --epochs 5"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "report.html").exists():  # the last that a sweep writes
+            folder.mkdir(exist_ok=True)
+            command = [sys.executable, str(ROOT / "tuning/optimize.py"), *flags.split()]
+            environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture

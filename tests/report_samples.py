@@ -199,9 +199,7 @@ class _Sample:
             return
         epochs = int(winner.metrics["best_epoch"])
         curves = {name: np.asarray(winner.curves[name])[:epochs] for name in ("train_loss", "train_top1")}
-        self.tracker.log_curves(
-            run_id, {**curves, "learning_rate": np.asarray(winner.curves["learning_rate"])[:epochs]}
-        )
+        self.tracker.log_curves(run_id, curves)
         speed = 3e9 / costs.mobilenet_mult_adds(base.cell, 1)
         self.tracker.log_metrics(run_id, {"best_epoch": float(epochs), "seconds": 6.1, "pictures_per_second": speed})
 
@@ -247,7 +245,7 @@ class _Sample:
 
     def _log_dataset(self, run_id: str) -> None:
         if not self.bare:
-            counts = {"pictures_train_and_val": PICTURES, "classes": len(self.names)}
+            counts = {"pictures_train_and_val": PICTURES, "pictures_val": 216, "classes": len(self.names)}
             address = f"https://example.org/{self.config.dataset}"
             self.tracker.log_dataset(run_id, self.config.dataset, address, "4ee7cc36d0f9", "training", counts)
 

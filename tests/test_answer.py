@@ -44,6 +44,21 @@ def test_a_row_is_sorted_by_the_number_not_by_its_text():
     assert [value for value, text in row if text == "324.7"] == [324_700_000.0]
 
 
+def test_cells_are_sorted_by_their_place_for_128_stands_before_48_in_the_alphabet():
+    first, second = answer.table(frame({**CELL, "cell": "mobilenet_0.25_48"}, {**CELL, "cell": "mobilenet_0.25_128"}))
+    assert first[0] == (0, "0.25-48")
+    assert second[0] == (1, "0.25-128")
+
+
+def test_of_two_equally_accurate_cells_the_cheaper_one_is_the_best():
+    assert answer.best_cell(frame(TINY, CELL, {**CELL, "mult_adds": 1e6})) == 2
+    assert answer.best_cell(frame(UNKNOWN)) is None
+
+
+def test_a_single_cell_is_not_called_the_most_accurate():
+    assert answer.headline(frame(CELL))[0].startswith("0.75-224 is the one tested cell: 86.1")
+
+
 def test_what_is_unknown_is_a_dash_and_columns_of_dashes_that_need_not_be_there_are_not():
     (row,) = answer.table(frame(UNKNOWN))
     assert [text for _, text in row] == ["0.75-224", *["-"] * 10]
@@ -73,7 +88,7 @@ def test_the_headline_names_the_best_cell_and_the_cheapest_that_may_be_as_good()
         "The cheapest whose interval overlaps with that is 0.5-160: 85.0 [83.0, 86.9] % "
         "with 1 M parameters and 77 M mult-adds, 4.2 times fewer."
     )
-    assert published[0].startswith("Against the paper's numbers the cells stand at +4.2 to +4.2 points")
+    assert published[0].startswith("The paper's numbers differ by +4.2 points")
 
 
 def test_no_cheaper_cell_is_named_where_none_comes_near():
@@ -82,7 +97,10 @@ def test_no_cheaper_cell_is_named_where_none_comes_near():
 
 def test_each_sweep_has_its_headline():
     found = answer.headline(frame(CELL, {**TINY, "sweep": "tiny"}))
-    assert [sentence.partition(":")[0] for sentence in found if "most accurate" in sentence] == ["dogs", "tiny"]
+    assert [sentence.partition(":")[0] for sentence in found if "is the one tested cell" in sentence] == [
+        "dogs",
+        "tiny",
+    ]
 
 
 def test_nothing_tested_and_no_cell_are_said():

@@ -92,6 +92,16 @@ def test_a_sweep_ends_with_a_row_for_each_cell(finished):
     assert all(float(row[4]) > 30 for row in rows)
 
 
+def test_a_sweep_ends_with_its_report_which_is_also_on_its_run(finished):
+    folder, out = finished
+    assert out.endswith("The report: report.html\n")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert all(f'<option value="c{place}"' in page for place in range(2))
+    (outer,) = of_kind(runs(folder), "sweep")
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    assert Path(client.download_artifacts(outer.info.run_id, "report.html", str(folder))).read_text("utf-8") == page
+
+
 def test_runs_are_nested_sweep_cell_trial(finished):
     found = runs(finished[0])
     (outer,) = of_kind(found, "sweep")
@@ -146,7 +156,9 @@ def test_the_same_command_again_does_nothing_and_more_trials_add_only_new_ones(f
     assert sweep(folder) == out
     assert draws(folder) == before
     assert len(of_kind(runs(folder), "sweep")) == 1
-    sweep(folder, "--trials=5")
+    (folder / "report.html").unlink()
+    (folder / "report.html").mkdir()
+    assert "The report" not in sweep(folder, "--trials=5")  # which ends well without it
     for name, after in draws(folder).items():
         assert after[:3] == before[name]
         assert len(set(after)) == 5

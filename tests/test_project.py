@@ -69,6 +69,7 @@ FLOW = (
     "reports.answer",
     "reports.contents",
     "reports.trust",
+    "reports.notices",
     "reports.page",
     "reports.build",
     "tuning.optimize",  # last, since a sweep ends with its report

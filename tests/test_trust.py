@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 from report_samples import CELLS, write_sweep
 
+from pipeline.config import SweepConfig
 from reports import tables, trust
+
+
+def test_settings_that_are_no_protocol_are_settings():
+    assert {field.name for field in dataclasses.fields(SweepConfig)} > trust.NO_PROTOCOL
 
 
 @pytest.mark.parametrize(
@@ -23,10 +29,9 @@ def test_a_sweep_says_what_it_is_of(tracker):
     ((label, found),) = trust.facts(tables.read(tracker, [sweep]))
     known = dict(found)
     assert label == "digits"
-    assert known["data"].startswith(
-        "digits, 10 classes, 1,437 pictures to train and validate on (15 % of them val), 360 to test, digest "
-    )
+    assert known["data"].startswith("digits, 10 classes, pictures: 1,221 train, 216 val, 360 test, digest ")
     assert "weights tiny, freeze_conv true" in known["protocol"]
+    assert "augment" not in known["protocol"]  # of frozen convolutions nothing is augmented
     assert "seed 0" in known["protocol"]
     assert known["begun"] == "2026-11-23 10:49 UTC; finished"
     assert known["computing time"].endswith("s for 2 cells")
@@ -37,5 +42,12 @@ def test_what_was_not_recorded_is_said(tracker):
     sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1], bare=True)
     ((_, found),) = trust.facts(tables.read(tracker, [sweep]))
     known = dict(found)
-    assert known["data"] == "digits, 360 to test"
-    assert known["machine"] == known["versions"] == known["computing time"].partition(" for")[0] == "not recorded"
+    assert known["data"] == "digits, pictures: 360 test"
+    assert known["machine"] == known["versions"] == known["computing time"] == "not recorded"
+
+
+def test_ours_stands_beside_the_published_in_the_same_words(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:2], running=True)
+    (row,) = trust.ours(tables.read(tracker, [sweep]))
+    assert (row.model, row.mult_adds, row.params, row.head) == ("1 cell", "2", "0.22", "10-way")
+    assert row.protocol.startswith("tiny weights, frozen, only the head trained; 2 trials a cell")

@@ -45,9 +45,8 @@ def main() -> None:
         else:
             cells, failures = take_part(config, int(os.environ.get("JOB_COMPLETION_INDEX", 0)))  # Kubernetes' own
     _show(config, cells)
-    if cells:
-        with explained(config.storage):
-            _report(config, storage)
+    with explained(config.storage):
+        _report(config, storage)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -83,8 +82,8 @@ def _report(config: SweepConfig, storage: RDBStorage) -> None:
     from pipeline import tracking
     from reports.build import build
 
-    studied = [_tested(storage, name, config.trials) for name in _names(config)]
-    runs = dict.fromkeys(study.attributes().get(studies.SWEEP_RUN, "") for study in studied if study)
+    found = [_found(storage, name) for name in _names(config)]
+    runs = dict.fromkeys(study.attributes().get(studies.SWEEP_RUN, "") for study in found if study)
     try:
         page = build(tracking.connect(config.experiment), list(runs), Path(ReportConfig.output))
     except (UserError, OSError) as error:
@@ -119,21 +118,19 @@ def _with_workers(crew: Crew, config: SweepConfig, storage: RDBStorage) -> tuple
         crew.run(watch)
     found = []
     for cell, name in zip(config.cells, _names(config), strict=True):
-        study = _tested(storage, name, config.trials)
-        if study and tracker.has(run_id := study.attributes()[studies.CELL_RUN]):
+        study = _found(storage, name)
+        if study and study.is_tested(config.trials) and tracker.has(run_id := study.attributes()[studies.CELL_RUN]):
             found.append(CellResult(cell, tracker.metrics(run_id)))
     # A worker that ends well has seen every cell done, by these settings: then another's refusal, such as of a server
     # that was away as it began, is no failure.
     return found, [] if crew.succeeded else crew.errors
 
 
-def _tested(storage: RDBStorage, name: str, total: int) -> CellStudy | None:
-    """The study of a cell that is done."""
+def _found(storage: RDBStorage, name: str) -> CellStudy | None:
     try:
-        study = studies.find_study(storage, name, {})
+        return studies.find_study(storage, name, {})
     except KeyError:
         return None
-    return study if study.is_tested(total) else None
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ from pipeline.tracking.trials import TrialRun
 __all__ = ["Outage", "RunRecord", "Tracker", "TrialRun", "connect", "environment_tags"]
 
 
-def connect(experiment: str, in_project: bool = True) -> Tracker:
-    """Opens the store named by MLFLOW_TRACKING_URI, by default ./mlflow.db, and the experiment, making what is missing.
+def connect(experiment: str, in_project: bool = True, make: bool = True) -> Tracker:
+    """Opens the store named by MLFLOW_TRACKING_URI, by default ./mlflow.db, and the experiment.
 
     Safe for processes that start at once. Raises UserError, within seconds, where the store cannot be used.
 
     Args:
         in_project: inside `mlflow run` (MLFLOW_RUN_ID is set) the experiment of that run is used, not `experiment`.
+        make: what is missing is made; otherwise it is a UserError.
     """
-    return Tracker(*open_store(experiment, in_project))
+    return Tracker(*open_store(experiment, in_project, make))

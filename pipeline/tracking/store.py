@@ -32,21 +32,27 @@ DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
 
 
-def open_store(experiment: str, in_project: bool = True) -> tuple[MlflowClient, str]:
+def open_store(experiment: str, in_project: bool = True, make: bool = True) -> tuple[MlflowClient, str]:
     """See `connect`. Returns the client and the experiment's id."""
     uri = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     _quieten()
+    path = _sqlite_path(uri)
+    if path and not make and not path.exists():
+        raise UserError(
+            f"wanted an MLflow store at {path}. Received: no such file. "
+            "Way out: go where the sweep ran, or set MLFLOW_TRACKING_URI to the store that holds it."
+        )
     with explained(), lock(uri):
         if _scheme(uri) in DATABASE_ENGINES:
             from pipeline.tracking import database  # its imports take a second, which a server's clients need not spend
 
-            database.prepare(uri, _sqlite_path(uri))
+            database.prepare(uri, path)
         # Explicit, because mlflow would choose a stray ./mlruns over ./mlflow.db; children inherit it.
         mlflow.set_tracking_uri(uri)
         try:
             with impatient():
                 client = MlflowClient()
-                return client, _experiment(client, uri, experiment, in_project).experiment_id
+                return client, _experiment(client, uri, experiment, in_project, make).experiment_id
         except MlflowException as error:
             raise UserError(
                 f"wanted an MLflow store at {shown(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
@@ -97,12 +103,18 @@ def sqlite_uri(path: Path) -> str:
     return "sqlite:///" + str(path).replace("%", "%25")
 
 
-def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool) -> Experiment:
+def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool, make: bool) -> Experiment:
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id and in_project:
         experiment = _experiment_of(client, uri, run_id)
     else:
-        experiment = client.get_experiment_by_name(name) or _create_experiment(client, uri, name)
+        known = client.get_experiment_by_name(name)
+        if known is None and not make:
+            raise UserError(
+                f"wanted the experiment {name!r} in {shown(uri)}. Received: none of that name. "
+                "Way out: see the names in `mlflow ui`, and choose with --experiment."
+            )
+        experiment = known or _create_experiment(client, uri, name)
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         raise UserError(
             f"wanted an experiment that is in use. Received: {experiment.name!r}, which was deleted. Way out: "

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from pipeline.metrics import wilson_interval
 from reports.figures import style
+from reports.figures.chart import Chart
 from reports.figures.labels import inert, lines, pct, plain
 
 ALL = 130  # classes that are all shown; of more, only the two ends
@@ -84,6 +85,9 @@ def per_class_alt(info: ClassesInfo) -> str:
     ends = f"from {pct(worst.top1)}, {plain(worst.name)}, to {pct(best.top1)}, {plain(best.name)}"
     text = f"Test top-1 of {info.classes} classes: {ends}."
     return f"{text} {_left_out(info).capitalize()}." if info.best else text
+
+
+PER_CLASS = Chart(per_class_info, per_class_figure, per_class_alt)
 
 
 def _columns(tested: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:

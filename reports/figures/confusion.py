@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from reports.figures import style
+from reports.figures.chart import Chart
 from reports.figures.labels import inert, pct, plain
 
 MOST_CLASSES = 200  # of the matrix; more are no longer to be told apart
@@ -118,6 +119,9 @@ def confusion_alt(info: ConfusionInfo) -> str:
     row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
     pair = f"{plain(info.names[row])} taken for {plain(info.names[column])}"
     return f"{text} The most frequent confusion is {pair}, {wrong[row, column]} times."
+
+
+CONFUSION = Chart(confusion_info, confusion_figure, confusion_alt)
 
 
 def confused_pairs(confusion: pd.DataFrame, top: int = 15) -> pd.DataFrame:

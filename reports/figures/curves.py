@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from reports.figures import style
 from reports.figures.axes import log_axis
+from reports.figures.chart import Chart
 from reports.figures.frames import best
 from reports.figures.labels import number_or_none, pct, short
 
@@ -19,7 +20,8 @@ Family = Literal["top1", "loss"]
 
 FINAL = -1  # the number under which the final model's curves stand
 POINTS = 200  # of one line, at most: more than a phone has px to show
-_MOST_DROPS = 8  # of the learning rate; above it is a smooth schedule, whose falls mark nothing
+_SMOOTH = 0.8  # share of the epochs that begin with a lower learning rate; from it on the falls mark nothing
+_ABOVE = 10  # times the losses that matter; up to there goes the axis
 _HEIGHT = 360  # px
 
 
@@ -34,6 +36,8 @@ class CurvesInfo(NamedTuple):
     """Accuracies are fractions; a line without points was not recorded.
 
     Attributes:
+        trials: how many have a curve.
+        of_trials: how many there are, without the interrupted ones, each of which was done again.
         others_train, others_val: all trials but the best, one behind the other with gaps between.
         best_number: the best trial's, None before any is complete.
         final: the final model on train + val, which has no validation.
@@ -43,6 +47,7 @@ class CurvesInfo(NamedTuple):
 
     family: Family
     trials: int
+    of_trials: int
     others_train: Line
     others_val: Line
     best_number: int | None
@@ -61,18 +66,18 @@ def thin(curves: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
 
 
 def curves_info(curves: pd.DataFrame, trials: pd.DataFrame, family: Family) -> CurvesInfo | None:
-    """From the curves and trials of one cell; None where no curve of the family was recorded."""
+    """From the curves and trials of one cell; None where none of the family would be drawn."""
     train, val = f"train_{family}", f"val_{family}"
-    shown = curves[curves["metric"].isin([train, val])]
-    if shown.empty:
-        return None
-    shown = thin(shown)
+    interrupted = trials["state"] == "INTERRUPTED"
+    is_shown = curves["metric"].isin([train, val]) & ~curves["number"].isin(trials.loc[interrupted, "number"])
+    shown = thin(curves[is_shown])
     winner = best(trials)
     number = None if winner is None else int(winner["number"])
     others = shown[~shown["number"].isin([FINAL, number])]
-    return CurvesInfo(
+    info = CurvesInfo(
         family=family,
         trials=shown.loc[shown["number"] != FINAL, "number"].nunique(),
+        of_trials=int((~interrupted).sum()),
         others_train=_line(others, train),
         others_val=_line(others, val),
         best_number=number,
@@ -82,6 +87,8 @@ def curves_info(curves: pd.DataFrame, trials: pd.DataFrame, family: Family) -> C
         best_epoch=None if winner is None or math.isnan(winner["best_epoch"]) else int(winner["best_epoch"]),
         rate_drops=_rate_drops(curves[curves["number"] == number]),
     )
+    drawn = _finite(info.others_train, info.others_val, info.best_train, info.best_val, info.final)
+    return info if drawn else None
 
 
 def curves_figure(info: CurvesInfo) -> go.Figure:
@@ -97,7 +104,7 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
     ]
     yaxis: dict[str, Any] = {"title": {"text": "top-1, %"}}
     if info.family == "loss":
-        yaxis = _loss_axis([info.others_val, info.best_train, info.best_val, info.final])
+        yaxis = _loss_axis(info)
     return style.figure(
         [trace for trace in traces if trace is not None],
         _HEIGHT,
@@ -109,12 +116,16 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
 
 def curves_alt(info: CurvesInfo) -> str:
     what = "top-1" if info.family == "top1" else "loss"
-    text = f"Curves of {what} over the epochs for {info.trials} trials."
-    finite = [value for value in info.best_val.values if value is not None]
+    count = f"{info.trials}" if info.trials == info.of_trials else f"{info.trials} of {info.of_trials}"
+    text = f"Curves of {what} over the epochs for {count} trials."
+    finite = _finite(info.best_val)
     if not finite or info.best_number is None:
         return text
     peak = pct(max(finite)) if info.family == "top1" else short(min(finite))
     return f"{text} The best, trial {info.best_number}, reaches a validation {what} of {peak}."
+
+
+CURVES = Chart(curves_info, curves_figure, curves_alt)
 
 
 def _kept(group: pd.DataFrame, points: int) -> list[int]:
@@ -140,11 +151,17 @@ def _line(curves: pd.DataFrame, metric: str) -> Line:
     return line
 
 
+def _finite(*lines: Line) -> list[float]:
+    """All that is drawn of the lines, gaps left out."""
+    return [value for line in lines for value in line.values if value is not None]
+
+
 def _rate_drops(curves: pd.DataFrame) -> list[int]:
+    """Those of a schedule in steps; a smooth one falls all the time and has none to mark."""
     rates = curves[curves["metric"] == "learning_rate"].sort_values("epoch")
     is_drop = rates["value"].astype(float).diff() < 0
     drops = [int(epoch) for epoch in rates.loc[is_drop, "epoch"]]
-    return drops if len(drops) <= _MOST_DROPS else []
+    return drops if len(drops) < _SMOOTH * (len(rates) - 1) else []
 
 
 def _trace(info: CurvesInfo, line: Line, name: str, stroke: dict[str, Any], **how: Any) -> go.Scatter | None:
@@ -165,9 +182,14 @@ def _trace(info: CurvesInfo, line: Line, name: str, stroke: dict[str, Any], **ho
     )
 
 
-def _loss_axis(lines: Sequence[Line]) -> dict[str, Any]:
-    losses = [value for line in lines for value in line.values if value is not None and value > 0]
-    return log_axis(min(losses, default=1), max(losses, default=1), "loss")
+def _loss_axis(info: CurvesInfo) -> dict[str, Any]:
+    """Over what matters, the strong lines or else half of the faint ones: one that diverged would flatten all."""
+    strong = [loss for loss in _finite(info.best_train, info.best_val, info.final) if loss > 0]
+    faint = [loss for loss in _finite(info.others_val) if loss > 0]
+    if not strong and not faint:
+        return log_axis(1, 1, "loss")
+    matters = max(strong) if strong else statistics.median(faint)
+    return log_axis(min(strong + faint), min(max(strong + faint), _ABOVE * matters), "loss")
 
 
 def _marks(info: CurvesInfo) -> list[dict[str, Any]]:

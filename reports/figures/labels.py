@@ -11,6 +11,10 @@ import math
 import unicodedata
 from typing import Any
 
+# Zero-width (non-)joiners: control characters by category, but Persian and Hindi are misspelt without them and an emoji
+# of several parts falls apart.
+_JOINERS = "\u200c\u200d"
+
 
 def cell_label(cell: str) -> str:
     """ "mobilenet_0.75_192" -> "0.75-192"; anything else as it is."""
@@ -19,9 +23,10 @@ def cell_label(cell: str) -> str:
 
 def plain(name: Any, length: int = 60) -> str:
     """On one line, at most `length` characters, the last of them an ellipsis where something was cut."""
-    spaced = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in str(name))
-    words = " ".join(spaced.split()) or "(no name)"
-    return words if len(words) <= length else words[: length - 1].rstrip() + "…"
+    words = " ".join("".join(" " if _is_control(letter) else letter for letter in str(name)).split())
+    if not words.strip(_JOINERS + " "):
+        return "(no name)"
+    return words if len(words) <= length else words[: length - 1].rstrip(_JOINERS + " ") + "…"
 
 
 def inert(name: Any, length: int = 60) -> str:
@@ -59,6 +64,11 @@ def number_or_none(value: float) -> float | None:
 def lines(*parts: str) -> str:
     """One hover text out of its lines; the empty ones are left out."""
     return "<br>".join(part for part in parts if part)
+
+
+def _is_control(letter: str) -> bool:
+    """Also what turns the direction of the text behind it."""
+    return unicodedata.category(letter).startswith("C") and letter not in _JOINERS
 
 
 def _unknown(value: float | None) -> bool:

@@ -14,7 +14,8 @@ from scipy.spatial import QhullError
 
 from reports.figures import style
 from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, log_axis, log_ticks, searched
-from reports.figures.frames import complete
+from reports.figures.chart import Chart
+from reports.figures.frames import best, complete
 from reports.figures.labels import number_or_none, pct, short
 
 FEWEST = 4  # trials; through fewer a map is a guess
@@ -28,6 +29,7 @@ class ParallelInfo(NamedTuple):
     numbers: list[int]
     drawn: dict[Hyperparameter, list[float]]  # learning rate, 1 - beta_1, 1 - beta_2
     values: list[float]
+    best: int | None  # the place of the cell's winner; None where it lacks a hyperparameter
 
 
 class ContourInfo(NamedTuple):
@@ -39,6 +41,7 @@ class ContourInfo(NamedTuple):
     dots_x: list[float]
     dots_y: list[float]
     values: list[float]
+    best: int | None  # as in ParallelInfo
 
 
 def parallel_info(trials: pd.DataFrame) -> ParallelInfo | None:
@@ -50,6 +53,7 @@ def parallel_info(trials: pd.DataFrame) -> ParallelInfo | None:
         numbers=[int(number) for number in done["number"]],
         drawn={name: [float(value) for value in done[TITLES[name]]] for name in RANGES},
         values=[float(value) for value in done["val_top1"]],
+        best=_winner(done),
     )
 
 
@@ -69,9 +73,14 @@ def parallel_figure(info: ParallelInfo) -> go.Figure:
 
 
 def parallel_alt(info: ParallelInfo) -> str:
-    place = int(np.argmax(info.values))
-    drawn = ", ".join(f"{TITLES[name]} {short(values[place])}" for name, values in info.drawn.items())
-    return f"{len(info.values)} complete trials. The best, {pct(info.values[place])} on validation, has {drawn}."
+    text = f"{len(info.values)} complete trials."
+    if info.best is None:
+        return text
+    drawn = ", ".join(f"{TITLES[name]} {short(values[info.best])}" for name, values in info.drawn.items())
+    return f"{text} The best, {pct(info.values[info.best])} on validation, has {drawn}."
+
+
+PARALLEL = Chart(parallel_info, parallel_figure, parallel_alt)
 
 
 def contour_info(trials: pd.DataFrame) -> ContourInfo | None:
@@ -91,7 +100,7 @@ def contour_info(trials: pd.DataFrame) -> ContourInfo | None:
     x, y = ([float(value) for value in 10**axis] for axis in axes)
     rows = [[number_or_none(round(value, 5)) for value in row] for row in grid.tolist()]
     dots_x, dots_y = (10**logs.T).tolist()
-    return ContourInfo(x, y, rows, dots_x, dots_y, values.tolist())
+    return ContourInfo(x, y, rows, dots_x, dots_y, values.tolist(), _winner(done))
 
 
 def contour_figure(info: ContourInfo) -> go.Figure:
@@ -125,9 +134,14 @@ def contour_figure(info: ContourInfo) -> go.Figure:
 
 
 def contour_alt(info: ContourInfo) -> str:
-    place = int(np.argmax(info.values))
-    where = f"1 - β₁ = {short(info.dots_x[place])} and 1 - β₂ = {short(info.dots_y[place])}"
-    return f"Validation top-1 of {len(info.values)} trials over the betas: best {pct(info.values[place])} at {where}."
+    text = f"Validation top-1 of {len(info.values)} trials over the betas"
+    if info.best is None:
+        return f"{text}."
+    where = f"1 - β₁ = {short(info.dots_x[info.best])} and 1 - β₂ = {short(info.dots_y[info.best])}"
+    return f"{text}: best {pct(info.values[info.best])} at {where}."
+
+
+CONTOUR = Chart(contour_info, contour_figure, contour_alt)
 
 
 def _drawn(trials: pd.DataFrame) -> pd.DataFrame:
@@ -135,6 +149,12 @@ def _drawn(trials: pd.DataFrame) -> pd.DataFrame:
     columns = {TITLES[name]: searched(trials, name) for name in RANGES}
     known = trials.assign(**columns)
     return known[(known[list(columns)] > 0).all(axis=1)]
+
+
+def _winner(done: pd.DataFrame) -> int | None:
+    """Its place among the rows of `done`."""
+    winner = best(done)
+    return None if winner is None else done["number"].tolist().index(winner["number"])
 
 
 def _dimension(name: Hyperparameter, values: Sequence[float]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from pipeline import costs
 from pipeline.config import Cell
 from reports.figures import style
+from reports.figures.chart import Chart
 from reports.figures.labels import lines, millions, pct
 
 _HEIGHT = 460  # px
@@ -105,6 +106,9 @@ def savings_alt(info: SavingsInfo) -> str:
         f"{millions(info.total_separable)}, {info.factor:.1f} times as many; "
         f"block by block the separable ones take {pct(min(ratios))} to {pct(max(ratios))} of them."
     )
+
+
+SAVINGS = Chart(savings_info, savings_figure, savings_alt)
 
 
 def _block(number: int, depthwise: costs.Layer, pointwise: costs.Layer) -> Block:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from reports.figures import style
 from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, log_axis, searched
+from reports.figures.chart import Chart
 from reports.figures.frames import best, complete, rows
 from reports.figures.labels import inert, lines, number_or_none, pct, short
 from tuning.importance import importances
@@ -22,6 +23,7 @@ _HEIGHT = 320  # px
 class Dot(NamedTuple):
     """One trial; value is a fraction, x what the figure lays it over."""
 
+    number: int
     x: float
     value: float
     state: str
@@ -29,9 +31,12 @@ class Dot(NamedTuple):
 
 
 class HistoryInfo(NamedTuple):
+    """Without interrupted trials, each of which was done again under another number."""
+
     dots: list[Dot]  # over the trial numbers
     running_best: list[tuple[int, float]]  # of the complete trials
     failed: list[tuple[int, str]]  # number, hover text
+    best: Dot | None
 
 
 class SliceInfo(NamedTuple):
@@ -49,14 +54,14 @@ class ImportancesInfo(NamedTuple):
 
 
 def history_info(trials: pd.DataFrame) -> HistoryInfo | None:
-    """From the trials of one cell; None where none has ended."""
+    """From the trials of one cell; None where none has ended by itself."""
     dots = _dots(trials, trials["number"].astype(float))
     broken = trials[trials["state"] == "FAIL"]
     failed = [(int(row.number), lines(f"trial {row.number} failed", inert(row.error, 100))) for row in rows(broken)]
     done = complete(trials)
     peaks = [float(peak) for peak in done["val_top1"].astype(float).cummax()]
     running = list(zip([int(number) for number in done["number"]], peaks, strict=True))
-    return HistoryInfo(dots, running, failed) if dots or failed else None
+    return HistoryInfo(dots, running, failed, _best(dots, trials)) if dots or failed else None
 
 
 def history_figure(info: HistoryInfo) -> go.Figure:
@@ -86,19 +91,19 @@ def history_figure(info: HistoryInfo) -> go.Figure:
 def history_alt(info: HistoryInfo) -> str:
     counts = {state: sum(dot.state == state for dot in info.dots) for state in _STATES}
     text = f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned and {len(info.failed)} failed trials."
-    if not info.running_best:
+    if info.best is None:
         return text
-    peak = info.running_best[-1][1]
-    number = next(number for number, value in info.running_best if value == peak)
-    return f"{text} The best validation top-1, {pct(peak)}, came with trial {number}."
+    return f"{text} The best validation top-1, {pct(info.best.value)}, came with trial {info.best.number}."
+
+
+HISTORY = Chart(history_info, history_figure, history_alt)
 
 
 def slice_info(trials: pd.DataFrame, name: Hyperparameter) -> SliceInfo | None:
     """Validation top-1 over one hyperparameter, from the trials of one cell; None where no trial has a value."""
     values = searched(trials, name)
     dots = _dots(trials[values > 0], values[values > 0])
-    top = max((dot for dot in dots if dot.state == "COMPLETE"), key=lambda dot: dot.value, default=None)
-    return SliceInfo(name, dots, top) if dots else None
+    return SliceInfo(name, dots, _best(dots, trials)) if dots else None
 
 
 def slice_figure(info: SliceInfo) -> go.Figure:
@@ -124,6 +129,9 @@ def slice_figure(info: SliceInfo) -> go.Figure:
 def slice_alt(info: SliceInfo) -> str:
     text = f"Validation top-1 of {len(info.dots)} trials over {TITLES[info.name]}"
     return f"{text}." if info.best is None else f"{text}: best {pct(info.best.value)} at {short(info.best.x)}."
+
+
+SLICE = Chart(slice_info, slice_figure, slice_alt)
 
 
 def importances_info(trials: pd.DataFrame) -> ImportancesInfo | None:
@@ -158,6 +166,9 @@ def importances_alt(info: ImportancesInfo) -> str:
     return f"Share of the variance of validation top-1 by hyperparameter: {', '.join(shares)}."
 
 
+IMPORTANCES = Chart(importances_info, importances_figure, importances_alt)
+
+
 def edge_note(trials: pd.DataFrame) -> str:
     """A sentence where the best trial of a cell sits within 5 % of an end of a range on the log scale, else ""."""
     winner = best(trials)
@@ -186,7 +197,14 @@ def _dots(trials: pd.DataFrame, x: pd.Series) -> list[Dot]:
     """The complete and the pruned trials that have a value, by number."""
     shown = trials.assign(x=x)
     shown = shown[shown["state"].isin(list(_STATES)) & shown["val_top1"].notna() & shown["x"].notna()]
-    return [Dot(row.x, row.val_top1, row.state, _hover(row)) for row in rows(shown.sort_values("number"))]
+    ordered = shown.sort_values("number")
+    return [Dot(int(row.number), row.x, row.val_top1, row.state, _hover(row)) for row in rows(ordered)]
+
+
+def _best(dots: list[Dot], trials: pd.DataFrame) -> Dot | None:
+    """The cell's winner, which need not be the first of equal value."""
+    winner = best(trials)
+    return None if winner is None else next((dot for dot in dots if dot.number == winner["number"]), None)
 
 
 def _hover(row: Any) -> str:

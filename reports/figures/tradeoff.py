@@ -16,6 +16,7 @@ from pipeline import baselines, costs
 from pipeline.baselines import Baseline
 from reports.figures import placing, style
 from reports.figures.axes import log_axis
+from reports.figures.chart import Chart
 from reports.figures.frames import rows
 from reports.figures.labels import cell_label, inert, lines, millions, number_or_none, pct, plain, points
 
@@ -42,14 +43,13 @@ class Series(NamedTuple):
 
     name: str
     points: list[Point]
-    on_front: list[bool]  # no other point of the series is both cheaper and better
 
 
 class TradeoffInfo(NamedTuple):
     cost: Cost
     ours: list[Series]
+    fronts: list[list[Point]]  # of each of ours those that none of it beats, the cheapest first
     published: list[Series]
-    untested: list[str]  # labels of the cells that have no test yet
 
 
 def pareto(costs: ArrayLike, values: ArrayLike) -> NDArray[np.bool_]:
@@ -71,14 +71,13 @@ def pareto(costs: ArrayLike, values: ArrayLike) -> NDArray[np.bool_]:
 
 def tradeoff_info(cells: pd.DataFrame, sweeps: pd.DataFrame, cost: Cost = "mult_adds") -> TradeoffInfo | None:
     """The tested cells of every sweep, and what was published for the sweeps' data sets; None without a tested cell."""
-    is_tested = cells["test_top1"].notna() & cells[cost].notna()
-    tested = cells[is_tested]
+    tested = cells[cells["test_top1"].notna() & cells[cost].notna()]
     if tested.empty:
         return None
     datasets = [str(name) for name in sweeps["dataset"].drop_duplicates()]
-    ours = [_series(str(name), [_ours(row, cost) for row in rows(group)]) for name, group in tested.groupby("sweep")]
-    untested = [cell_label(str(name)) for name in cells.loc[~is_tested, "cell"]]
-    return TradeoffInfo(cost, ours, _published(datasets, cost), untested)
+    groups = tested.groupby("sweep", sort=False)  # in the order that was asked for
+    ours = [Series(str(name), [_ours(row, cost) for row in rows(group)]) for name, group in groups]
+    return TradeoffInfo(cost, ours, [_front(series.points) for series in ours], _published(datasets, cost))
 
 
 def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
@@ -93,8 +92,8 @@ def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
     span = _span(every)
     texts = _texts(info, xaxis["range"], span)
     traces: list[Any] = []
-    for index, series in enumerate(info.ours):
-        traces += [_front_trace(series, index), _ours_trace(series, index, texts[index])]
+    for index, (series, front) in enumerate(zip(info.ours, info.fronts, strict=True)):
+        traces += [_front_trace(front, index), _ours_trace(series, index, texts[index])]
     traces += [_published_trace(series) for series in info.published]  # open markers, which hide nothing under them
     yaxis = {"title": {"text": "test top-1, %, with 95 % interval"}, "range": span}
     return style.figure(traces, _HEIGHT, xaxis=xaxis, yaxis=yaxis)
@@ -102,14 +101,18 @@ def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
 
 def tradeoff_alt(info: TradeoffInfo) -> str:
     """In one or two sentences for those who do not see the figure."""
-    parts = [_in_words(info.cost, series, len(info.ours) > 1) for series in info.ours]
+    ours = zip(info.ours, info.fronts, strict=True)
+    parts = [_in_words(info.cost, series, len(front), len(info.ours) > 1) for series, front in ours]
     if info.published:
         sources = " and ".join(f"{len(series.points)} rows of the {series.name}" for series in info.published)
         parts.append(f"Beside them {sources}.")
     return " ".join(parts)
 
 
-def _in_words(cost: Cost, series: Series, is_one_of_many: bool) -> str:
+TRADEOFF = Chart(tradeoff_info, tradeoff_figure, tradeoff_alt)
+
+
+def _in_words(cost: Cost, series: Series, on_front: int, is_one_of_many: bool) -> str:
     count, ordered = len(series.points), sorted(series.points, key=lambda point: point.cost)
     first, last = ordered[0], ordered[-1]
     whose = f" of {plain(series.name)}" if is_one_of_many else ""
@@ -117,13 +120,13 @@ def _in_words(cost: Cost, series: Series, is_one_of_many: bool) -> str:
         return f"Test top-1 of 1 cell{whose}: {pct(first.top1)} at {millions(first.cost)} {_WORDS[cost]}."
     return (
         f"Test top-1 of {count} cells{whose} against {_WORDS[cost]}: from {pct(first.top1)} at {millions(first.cost)} "
-        f"to {pct(last.top1)} at {millions(last.cost)}; {sum(series.on_front)} on the Pareto front."
+        f"to {pct(last.top1)} at {millions(last.cost)}; {on_front} on the Pareto front."
     )
 
 
-def _series(name: str, found: list[Point]) -> Series:
-    front = pareto([point.cost for point in found], [point.top1 for point in found])
-    return Series(name, found, [bool(is_on) for is_on in front])
+def _front(found: Sequence[Point]) -> list[Point]:
+    is_on = pareto([point.cost for point in found], [point.top1 for point in found])
+    return sorted(itertools.compress(found, is_on), key=lambda point: point.cost)
 
 
 def _ours(row: Any, cost: Cost) -> Point:
@@ -161,7 +164,7 @@ def _published(datasets: Sequence[str], cost: Cost) -> list[Series]:
             )
             nan = math.nan
             found.setdefault(row.source, []).append(Point(cell_label(row.model), count, row.top1, nan, nan, hover))
-    return [_series(source, points) for source, points in found.items()]
+    return [Series(source, points) for source, points in found.items()]
 
 
 def _published_cost(row: Baseline, known: Sequence[Baseline], cost: Cost) -> tuple[float | None, str]:
@@ -198,18 +201,11 @@ def _texts(info: TradeoffInfo, across: Sequence[float], up: Sequence[float]) -> 
     ours = [info.ours[s].points[p] for s, p in keys]
     others = [at(point, point.top1) for series in info.published for point in series.points]
     strokes = [placing.stroke(at(point, point.low), at(point, point.high)) for point in ours if point.low == point.low]
-    for series in info.ours:
-        front = _front(series)
+    for front in info.fronts:
         strokes += [placing.stroke(at(a, a.top1), at(b, a.top1)) for a, b in itertools.pairwise(front)]
     names = placing.place([at(point, point.top1) for point in ours], [point.label for point in ours], others, strokes)
     placed = dict(zip(keys, names, strict=True))
     return [[placed[s, p] for p in range(len(series.points))] for s, series in enumerate(info.ours)]
-
-
-def _front(series: Series) -> list[Point]:
-    """Its points on the front, the cheapest first."""
-    pairs = zip(series.points, series.on_front, strict=True)
-    return sorted((point for point, is_on in pairs if is_on), key=lambda point: (point.cost, point.top1))
 
 
 def _ours_trace(series: Series, index: int, positions: list[str]) -> go.Scatter:
@@ -236,9 +232,8 @@ def _ours_trace(series: Series, index: int, positions: list[str]) -> go.Scatter:
     )
 
 
-def _front_trace(series: Series, index: int) -> go.Scatter:
+def _front_trace(front: Sequence[Point], index: int) -> go.Scatter:
     """Steps: what the best cell within a budget reaches."""
-    front = _front(series)
     return go.Scatter(
         x=[point.cost / 1e6 for point in front],
         y=[100 * point.top1 for point in front],

@@ -5,7 +5,7 @@ tables = read(tracker, ids)
 tables.cells[["cell", "mult_adds", "test_top1"]]
 """
 
-from reports.tables.choice import choose, sweeps
+from reports.tables.choice import choose, short_name, sweeps
 from reports.tables.read import Tables, read
 
-__all__ = ["Tables", "choose", "read", "sweeps"]
+__all__ = ["Tables", "choose", "read", "short_name", "sweeps"]

@@ -66,7 +66,7 @@ def dataset(sweep: RunRecord) -> str:
 
 def labels(chosen: Sequence[RunRecord]) -> dict[str, str]:
     """Run id -> a name that no other of the sweeps has: the data set, with as much behind it as that takes."""
-    named = {run.run_id: _short(dataset(run)) for run in chosen}
+    named = {run.run_id: short_name(dataset(run)) for run in chosen}
     for more in (
         _minute,
         _second,
@@ -82,12 +82,12 @@ def _told_apart(
 ) -> dict[str, str]:
     counts = Counter(named.values())
     return {
-        run.run_id: f"{_short(dataset(run))} {more(run)}" if counts[named[run.run_id]] > 1 else named[run.run_id]
+        run.run_id: f"{short_name(dataset(run))} {more(run)}" if counts[named[run.run_id]] > 1 else named[run.run_id]
         for run in chosen
     }
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """folder:/a/long/path/of/dogs -> folder:dogs"""
     kind, colon, path = name.partition(":")
     return f"{kind}:{PurePath(path).name}" if colon else name

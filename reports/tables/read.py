@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.errors import UserError
 from pipeline.tracking import RunRecord, Tracker
 from pipeline.tracking.runs import KIND_TAG
 from reports.tables import detail, rows
@@ -25,7 +26,8 @@ class Tables:
         sweeps: a row each. `sweep`, by which the other frames name it, is unique and short; started is in UTC; seconds
             go from the start to the last end, pauses included; settings is the dict of its params.
         cells: a row for each cell, finished or not. Deltas are ours minus what was published for the same data set.
-        trials: a row each; state is COMPLETE, PRUNED, FAIL or RUNNING (half-written). val_top1 is the best epoch's;
+        trials: a row each; state is COMPLETE, PRUNED, FAIL, INTERRUPTED (done again under another number) or
+            RUNNING (half-written). val_top1 is the best epoch's;
             is_best marks the cell's winner.
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
         per_class, confusion: of the tests; confusion lists the counts above 0 alone.
@@ -82,12 +84,21 @@ def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Ro
 
 def _read_tests(tracker: Tracker, cells: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """per_class and confusion, of the cells that were tested."""
-    per_class, confusion = [], []
+    per_class: list[pd.DataFrame] = []
+    confusion: list[pd.DataFrame] = []
     for cell in cells:
         if math.isnan(cell["test_top1"]):
             continue
-        if text := tracker.read_text(cell["run_id"], "per_class.csv"):
-            per_class.append(detail.per_class(cell["sweep"], cell["cell"], text))
-        if text := tracker.read_text(cell["run_id"], "confusion.csv"):
-            confusion.append(detail.confusion(cell["sweep"], cell["cell"], text))
+        for name, read, found in (
+            ("per_class.csv", detail.per_class, per_class),
+            ("confusion.csv", detail.confusion, confusion),
+        ):
+            text = tracker.read_text(cell["run_id"], name)
+            try:
+                found += [read(cell["sweep"], cell["cell"], text)] if text else []
+            except (KeyError, ValueError) as error:
+                raise UserError(
+                    f"wanted {name} of the run {cell['run_id']} as alpharho's test writes it. Received: {error}. "
+                    "Way out: delete that artifact, or test the cell again with `python -m pipeline.evaluate`"
+                ) from error
     return detail.joined(per_class, detail.PER_CLASS), detail.joined(confusion, detail.CONFUSION)

@@ -32,11 +32,11 @@ COUNTS = {"trials_complete": "COMPLETE", "trials_pruned": "PRUNED", "trials_fail
 SWEEPS = {
     **dict.fromkeys(("sweep", "run_id", "name", "status", "dataset"), TEXT),
     **{"started": TIME, "seconds": NUMBER, "device": TEXT, "versions": TEXT, "caveat": TEXT, "settings": "object"},
-    **{"digest": TEXT, "pictures_train_and_val": NUMBER, "classes": NUMBER},
+    **{"digest": TEXT, "pictures_train_and_val": NUMBER, "pictures_val": NUMBER, "classes": NUMBER},
 }
 CELLS = {
     **{"sweep": TEXT, "cell": TEXT, "alpha": NUMBER, "resolution": WHOLE},
-    **dict.fromkeys(("run_id", "study", "status"), TEXT),
+    **dict.fromkeys(("run_id", "study", "status", "error"), TEXT),
     **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8]), NUMBER),
     **dict.fromkeys(COUNTS, WHOLE),
     **dict.fromkeys((*SCORES[8:], *DRAWN, "paper_top1", "report_top1", "delta_paper", "delta_report"), NUMBER),
@@ -66,7 +66,7 @@ def sweep_row(label: str, run: RunRecord) -> Row:
         **{name: run.tags.get(name, "") for name in ("device", "versions")},
         "caveat": baselines.caveat(dataset(run), run.params.get("weights", "imagenet")),
         "digest": data.digest if data else "",
-        **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "classes")},
+        **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "pictures_val", "classes")},
     }
 
 
@@ -128,11 +128,10 @@ def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[
     published = {source: _published(cell, data, source) for source in ("paper", "report")}
     return {
         **{"sweep": label, "cell": cell.name, "alpha": cell.alpha, "resolution": cell.resolution},
-        **{"run_id": run.run_id, "study": run.name, "status": run.status},
-        **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES)},
+        **{"run_id": run.run_id, "study": run.name, "status": run.status, "error": run.tags.get(ERROR_TAG, "")},
+        **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES, *DRAWN)},
         "val_top1": metrics.get("best_val_top1", math.nan),
         **{name: states[state] for name, state in COUNTS.items()},
-        **_winners(run, trials),
         **{f"{source}_top1": value for source, value in published.items()},
         **{f"delta_{source}": top1 - value for source, value in published.items()},
     }
@@ -143,15 +142,9 @@ def _state(run: RunRecord) -> str:
     if run.status == "RUNNING":
         return "RUNNING"
     known = run.tags.get(STATE_TAG, "")
+    if run.status == "KILLED" and known != "PRUNED":
+        return "INTERRUPTED"
     return known if known in _STATES else "COMPLETE" if run.status == "FINISHED" else "FAIL"
-
-
-def _winners(run: RunRecord, trials: Mapping[int, RunRecord]) -> dict[str, float]:
-    """What the winner was trained with. The cell's own metric learning_rate is also a curve, and ends with it."""
-    number = run.metrics.get("best_trial", math.nan)
-    winner = trials.get(int(number)) if math.isfinite(number) else None
-    params = winner.params if winner else {}
-    return {name: _float(params.get(name, run.metrics.get(name))) for name in DRAWN}
 
 
 def _costs(trials: Iterable[RunRecord]) -> dict[str, float]:

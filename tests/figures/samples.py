@@ -21,6 +21,8 @@ HOSTILE = (
     "two\nlines",
     "北京犬",
     "мопс",
+    "خانه\u200cها",  # Persian, which needs the joiner
+    "\u202e👩\u200d🌾",  # turns the direction of all that follows
     "%{y}",
     "",
 )

@@ -57,6 +57,8 @@ def test_names_are_inert(at):
     assert "<" not in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
     assert "北京犬" in text
+    assert "خانه\u200cها" in text
+    assert "\u202e" not in text
 
 
 def test_names_that_are_alike_once_cut_keep_their_rows():

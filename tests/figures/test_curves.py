@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from reports.figures import curves
 from tests.figures import samples
@@ -49,12 +50,48 @@ def test_a_rate_that_falls_all_the_time_is_not_marked():
     assert curves.curves_info(falling, TRIALS, "top1").rate_drops == []
 
 
+def test_a_plateau_may_fall_every_other_epoch():
+    stepped = CURVES.copy()
+    is_rate = stepped["metric"] == "learning_rate"
+    stepped.loc[is_rate, "value"] = 0.01 * 0.5 ** ((stepped.loc[is_rate, "epoch"] - 1) // 2)
+    assert curves.curves_info(stepped, TRIALS, "top1").rate_drops == list(range(3, 31, 2))  # 14 of 30
+
+
 def test_before_any_trial_is_complete_only_the_faint_lines_are_there():
     running = TRIALS.assign(state="RUNNING")
     info = curves.curves_info(CURVES[CURVES["number"] >= 0], running, "top1")
     assert info.best_number is None
     assert [trace.name for trace in curves.curves_figure(info).data] == ["other trials, train", "other trials, val"]
-    assert curves.curves_alt(info) == "Curves of top-1 over the epochs for 38 trials."
+    assert curves.curves_alt(info) == "Curves of top-1 over the epochs for 38 of 40 trials."
+
+
+def test_interrupted_trials_are_neither_shown_nor_counted():
+    state = TRIALS["state"].mask(
+        TRIALS["number"].isin([2, 16, 33]), "INTERRUPTED"
+    )  # all that failed, and one with curves
+    info = curves.curves_info(CURVES, TRIALS.assign(state=state), "top1")
+    assert curves.curves_alt(info).startswith("Curves of top-1 over the epochs for 37 trials.")
+    assert info.others_val.values.count(None) == 37 - 1 - 1
+
+
+@pytest.mark.parametrize("family", ["top1", "loss"])
+def test_no_figure_without_a_line(family):
+    final = CURVES[CURVES["number"] == curves.FINAL]
+    assert curves.curves_info(final, TRIALS, family) is not None
+    assert curves.curves_info(final.assign(metric=f"val_{family}"), TRIALS, family) is None
+    assert curves.curves_info(CURVES.assign(value=math.nan), TRIALS, family) is None
+
+
+@pytest.mark.parametrize("has_best", [True, False])
+def test_one_trial_that_diverges_does_not_flatten_the_losses(has_best):
+    trials = TRIALS if has_best else TRIALS.assign(state="RUNNING")
+    broken = CURVES if has_best else CURVES[CURVES["number"] >= 0]
+    diverged = (broken["number"] == 0) & (broken["metric"] == "val_loss")
+    info = curves.curves_info(broken.assign(value=broken["value"].mask(diverged, 1e12)), trials, "loss")
+    assert max(value for value in info.others_val.values if value is not None) == 1e12
+    low, high = curves.curves_figure(info).layout.yaxis.range
+    assert 10**low < 0.2
+    assert 2 < 10**high < 50
 
 
 def test_losses_that_are_not_finite_are_gaps():
@@ -86,5 +123,5 @@ def test_thinning_leaves_short_curves_alone():
 
 def test_the_alt_text_names_the_best():
     text = curves.curves_alt(curves.curves_info(CURVES, TRIALS, "top1"))
-    assert text.startswith("Curves of top-1 over the epochs for 38 trials. The best, trial ")
+    assert text.startswith("Curves of top-1 over the epochs for 38 of 40 trials. The best, trial ")
     assert text.endswith(" %.")

@@ -24,6 +24,11 @@ def test_a_cell_is_named_by_its_multipliers(cell, label):
         ("a &lt; b", "a &amp;lt; b"),
         ("two\r\n lines\x00", "two lines"),
         ("北京犬", "北京犬"),
+        ("خانه\u200cها", "خانه\u200cها"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("👩\u200d🌾", "👩\u200d🌾"),
+        ("a\u202eb\u2066c\u200fd", "a b c d"),
+        ("\u200d \u200c", "(no name)"),
         ("  ", "(no name)"),
     ],
 )
@@ -35,6 +40,7 @@ def test_long_names_are_cut_before_they_are_escaped():
     assert labels.inert("<" * 100, 10) == "&lt;" * 9 + "…"
     assert labels.plain("a" * 10, 10) == "a" * 10
     assert labels.plain("a" * 11, 10) == "a" * 9 + "…"
+    assert labels.plain("a" * 8 + "\u200d" + "b" * 9, 10) == "a" * 8 + "…"
 
 
 @pytest.mark.parametrize(

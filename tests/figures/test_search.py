@@ -24,13 +24,24 @@ def test_history_sorts_trials_by_state():
 
 def test_the_running_best_counts_complete_trials_alone():
     trials = samples.trials(4).assign(
-        state=["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"], val_top1=[0.5, 0.9, 0.4, 0.6]
+        state=["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"],
+        val_top1=[0.5, 0.9, 0.4, 0.6],
+        is_best=[False, False, False, True],
     )
     info = search.history_info(trials)
     assert info.running_best == [(0, 0.5), (2, 0.5), (3, 0.6)]
     assert search.history_alt(info) == (
         "3 complete, 1 pruned and 0 failed trials. The best validation top-1, 60.0 %, came with trial 3."
     )
+
+
+def test_interrupted_trials_are_not_shown():
+    state = TRIALS["state"].mask(TRIALS["number"].isin([2, 16]), "INTERRUPTED")  # 16 had failed
+    info = search.history_info(TRIALS.assign(state=state))
+    assert 2 not in [dot.number for dot in info.dots]
+    assert [number for number, _ in info.failed] == [33]
+    assert " and 1 failed trials." in search.history_alt(info)
+    assert search.history_info(TRIALS.assign(state="INTERRUPTED")) is None
 
 
 def test_a_search_that_only_failed_is_drawn():

@@ -63,11 +63,10 @@ def test_a_hover_tells_everything():
         assert part in ours.points[0].hover, part
 
 
-def test_a_cell_without_a_test_is_named_and_not_drawn():
+def test_a_cell_without_a_test_is_not_drawn():
     cells = samples.cells("digits")
     cells.loc[1, ["test_top1", "test_top1_low", "test_top1_high"]] = math.nan
     info = tradeoff.tradeoff_info(cells, samples.sweeps("digits"), "params_total")
-    assert info.untested == ["0.25-96"]
     assert [point.label for point in info.ours[0].points] == ["0.25-48", "0.5-48", "0.5-96"]
     assert info.published == []
 
@@ -83,22 +82,24 @@ def test_an_interval_that_is_unknown_leaves_the_point():
 def test_the_figure_draws_the_front_in_steps_below_the_points():
     info = tradeoff.tradeoff_info(samples.cells("digits"), samples.sweeps("digits"))
     front, points = tradeoff.tradeoff_figure(info).data
-    chosen = [point for point, is_on in zip(info.ours[0].points, info.ours[0].on_front, strict=True) if is_on]
-    assert front.x == tuple(sorted(point.cost / 1e6 for point in chosen))
+    assert front.x == tuple(point.cost / 1e6 for point in info.fronts[0])
+    assert list(front.x) == sorted(front.x)
+    assert set(info.fronts[0]) < set(info.ours[0].points)
     assert front.line.shape == "hv"
     assert points.y == tuple(100 * point.top1 for point in info.ours[0].points)
 
 
 def test_sweeps_have_marks_of_their_own():
-    both = pd.concat([samples.cells("digits"), samples.cells("letters")])
-    info = tradeoff.tradeoff_info(both, samples.sweeps("digits", "letters"))
+    both = pd.concat([samples.cells("letters"), samples.cells("digits")])
+    info = tradeoff.tradeoff_info(both, samples.sweeps("letters", "digits"))
     marks = {(trace.marker.color, trace.marker.symbol) for trace in tradeoff.tradeoff_figure(info).data if trace.text}
-    assert len(info.ours) == len(marks) == 2
+    assert len(marks) == 2
+    assert [series.name for series in info.ours] == ["letters", "digits"]  # as asked for
 
 
 def test_the_alt_text_has_the_ends_and_the_front():
     info = tradeoff.tradeoff_info(samples.cells("digits"), samples.sweeps("digits"))
-    count = sum(info.ours[0].on_front)
+    count = len(info.fronts[0])
     first, last = info.ours[0].points[0], info.ours[0].points[-1]
     assert tradeoff.tradeoff_alt(info) == (
         f"Test top-1 of 4 cells against mult-adds: from {100 * first.top1:.1f} % at 1.75 M "

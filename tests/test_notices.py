@@ -1,0 +1,47 @@
+"""What stands above the table."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from reports.notices import notices
+from reports.tables import Tables
+
+SWEEP = {"sweep": "dogs", "status": "FINISHED", "caveat": ""}
+CELL = {"sweep": "dogs", "cell": "mobilenet_0.75_192", "test_top1": 0.8, "status": "FINISHED", "error": ""}
+WAITING = {**CELL, "test_top1": float("nan"), "status": "RUNNING"}
+FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
+
+
+def of(sweeps: list[dict], cells: list[dict]) -> list[str]:
+    none = pd.DataFrame()
+    return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), none, none, none, none))
+
+
+def test_a_good_sweep_needs_none():
+    assert of([SWEEP], [CELL]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"caveat": "seen before"}, "seen before"),
+        ({"status": "RUNNING"}, "The sweep dogs is still running: build the page again when it has ended."),
+        ({"status": "KILLED"}, "The sweep dogs did not end well (KILLED): the same command goes on with it."),
+    ],
+)
+def test_what_a_sweep_says(change, said):
+    assert of([{**SWEEP, **change}], [CELL]) == [said]
+
+
+def test_a_cell_that_waits_and_one_that_failed_are_told_apart():
+    assert of([SWEEP], [CELL, FAILED, WAITING]) == [
+        "0.75-192 came to nothing: every trial diverged",
+        "Not tested yet, and so without a test score: 0.75-192.",
+    ]
+
+
+def test_of_several_sweeps_each_cell_is_named_with_its_own():
+    found = of([SWEEP, {**SWEEP, "sweep": "cats"}], [{**WAITING, "sweep": "cats"}])
+    assert found == ["Not tested yet, and so without a test score: cats 0.75-192."]
