@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 # Functions of one `.plot` of the report. A mark counts where it has an extent and lies inside of its figure.
 MARKS = """plot => {
@@ -74,6 +74,11 @@ class Opened:
     wrong: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
+    def hear(self, said: ConsoleMessage) -> None:
+        """Notes errors and warnings, but not those of a graphics driver that is software here."""
+        if said.type in ("error", "warning") and "GL Driver Message" not in said.text:
+            self.wrong.append(said.text)
+
     def draw_all(self) -> list[str]:
         """Brings every figure of the chosen cell into view, so that it is drawn. Returns their ids."""
         return self.page.evaluate(DRAW_ALL)
@@ -89,7 +94,7 @@ def opened(browser: Browser, path: Path, width: int = 1440, **how: Any) -> Itera
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **how)
     found = Opened(context.new_page())
     found.page.set_default_timeout(10_000)
-    found.page.on("console", lambda said: found.wrong.append(said.text) if said.type in ("error", "warning") else None)
+    found.page.on("console", found.hear)
     found.page.on("pageerror", lambda error: found.wrong.append(str(error)))
     found.page.on("dialog", lambda dialog: (found.wrong.append(dialog.message), dialog.dismiss()))
     found.page.on("request", lambda request: found.asked.append(request.url))

@@ -21,7 +21,7 @@ HOSTILE = (
     "two\nlines",
     "北京犬",
     "мопс",
-    "خانه\u200cها",  # Persian, which needs the joiner
+    "می\u200cروم",  # Persian, which needs the joiner
     "\u202e👩\u200d🌾",  # turns the direction of all that follows
     "%{y}",
     "",

@@ -1,0 +1,76 @@
+"""What a person sees of a sweep in MLflow's own UI, following the README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.mlflow_pages import COMPARISON, MlflowPages
+from tests.servers import MlflowServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+CELLS = {f"digits-mobilenet_{alpha}_{side}-frozen" for alpha in ("0.25", "0.5") for side in (32, 48)}
+
+
+@pytest.fixture(scope="module")
+def server(swept, tmp_path_factory) -> Iterator[MlflowServer]:
+    with MlflowServer(f"sqlite:///{swept}/mlflow.db", tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def pages(browser, server, swept) -> Iterator[MlflowPages]:
+    """In a context of its own, since the UI remembers which runs were unfolded."""
+    experiment = MlflowClient(f"sqlite:///{swept}/mlflow.db").get_experiment_by_name("alpharho").experiment_id
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    yield MlflowPages(context.new_page(), server.address, experiment)
+    context.close()
+
+
+def test_the_sweep_holds_its_cells_and_a_cell_its_trials(pages):
+    pages.open_runs()
+    assert not any(name.startswith("digits-") for name in pages.names())
+    pages.expand("sweep digits")
+    pages.row("digits-mobilenet_0.5_48").wait_for()
+    assert set(pages.names()) >= CELLS
+    pages.expand("digits-mobilenet_0.5_48")
+    pages.row("mobilenet_0.5_48 trial 0").wait_for()
+    trials = {name for name in pages.names() if name.startswith("mobilenet_0.5_48 trial ")}
+    assert trials == {f"mobilenet_0.5_48 trial {number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("metric", ["train_loss", "train_top1", "val_loss", "val_top1", "learning_rate"])
+def test_a_trials_epochs_are_a_curve(pages, swept, metric):
+    client = MlflowClient(f"sqlite:///{swept}/mlflow.db")
+    trial = client.search_runs([pages.experiment_id], "tags.`optuna.state` = 'COMPLETE'", max_results=1)[0]
+    pages.open_metrics(trial.info.run_id)
+    pages.search_charts(metric)
+    pages.page.locator(".scatterlayer .js-line").first.wait_for()
+    assert pages.page.locator(".js-plotly-plot").count() == 1
+    assert pages.page.locator(".scatterlayer .point").count() == 5  # epochs
+
+
+def test_the_published_rows_stand_in_the_chart_beside_each_other(pages):
+    pages.open_runs(COMPARISON, charts=True)
+    pages.search_charts("test_top1")
+    pages.page.locator(".barlayer .point").first.wait_for()
+    said = " ".join(pages.page.locator(".barlayer .bartext").all_text_contents())
+    assert (
+        pages.page.locator(".barlayer .point").count() == 10
+    )  # the UI shows the first ten, until more eyes are opened
+    assert len(re.findall(r"0\.\d+", said)) == 10
+    pages.expand("sweep digits")
+    pages.row("digits-mobilenet_0.5_48").wait_for()
+    assert set(pages.names()) >= CELLS
+    assert {"paper mobilenet_1.0_224", "report mobilenet_0.75_192"} <= set(pages.names())
+
+
+def test_the_readme_shows_pictures_that_are_there():
+    root = Path(__file__).parents[1]
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (root / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    assert [path for path in shown if not (root / path).is_file()] == []
