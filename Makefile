@@ -1,8 +1,8 @@
 # make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
 # make test    every test that this machine can run
 # make lint    ruff and mypy
-# make bench   what an epoch of a trial costs, what a trial costs beside, what workers and pruners save, and what the
-#              report takes (20 min)
+# make bench   what features and an epoch of a trial cost, what a trial costs beside, what workers and pruners save, and
+#              what the report takes (25 min)
 # make chaos   a sweep on PostgreSQL and an MLflow server, all of which are killed at random, and then counted
 # make lock    resolve the requirements anew
 #
@@ -26,6 +26,7 @@ lint: .venv/ready-dev
 	$(BIN)/mypy
 
 bench: .venv/ready-dev
+	$(BIN)/python -m tests.bench.extraction
 	$(BIN)/python -m tests.bench.heads
 	$(BIN)/python -m tests.bench.studies
 	$(BIN)/python -m tests.bench.sweeps

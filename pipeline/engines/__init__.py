@@ -22,7 +22,7 @@ CHECKED = 2  # pictures that both engines are given before one of them makes a t
 
 
 class Engine(Protocol):
-    """Pictures float32 (n, resolution, resolution, 3) in [-1, 1] -> features float32 (n, d), n <= batch_size().
+    """Pictures float32 (n, resolution, resolution, 3) in [-1, 1] -> features float32 (n, d).
 
     Attributes:
         name: "litert" or "keras".
@@ -36,11 +36,6 @@ class Engine(Protocol):
         """The features."""
 
 
-def batch_size() -> int:
-    """Pictures that are handed over at once. A plain graph on two cores is fastest with 8: 32 overflow its cache."""
-    return 64 if _on_a_gpu() else 8
-
-
 def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarray) -> Engine:
     """The engine for `backbone` on this machine; Keras, with a note, where LiteRT's answers are not Keras'.
 
@@ -51,7 +46,7 @@ def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarra
     Raises:
         UserError: litert was asked for, and its package is not installed.
     """
-    keras = Keras(backbone, batch_size(), compiled=_on_a_gpu())
+    keras = Keras(backbone, compiled=_on_a_gpu())
     if asked == "keras" or (asked == "auto" and (_on_a_gpu() or not litert.installed())):
         return keras
     if not litert.installed():

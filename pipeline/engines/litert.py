@@ -20,6 +20,7 @@ from filelock import FileLock
 
 import pipeline
 from pipeline.backbones import Backbone
+from pipeline.engines import fixed
 
 MOST_INTERPRETERS = 8  # more cores share these, so that memory stays small: each has about 20 MB at 1.0-224
 SMALL = (
@@ -51,21 +52,16 @@ class LiteRT:
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
         """float32 (n, r, r, 3) -> float32 (n, d); waits for a free interpreter."""
         interpreter = self._free.get()
+
+        def graph(some: np.ndarray) -> np.ndarray:
+            interpreter.set_tensor(self._picture, some)
+            interpreter.invoke()
+            return interpreter.get_tensor(self._features)
+
         try:
-            parts = [
-                self._run(interpreter, pictures[start : start + self._batch])
-                for start in range(0, len(pictures), self._batch)
-            ]
+            return fixed.run(graph, pictures, self._batch)
         finally:
             self._free.put(interpreter)
-        return np.concatenate(parts)
-
-    def _run(self, interpreter: Any, pictures: np.ndarray) -> np.ndarray:
-        missing = self._batch - len(pictures)
-        filled = np.pad(pictures, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pictures
-        interpreter.set_tensor(self._picture, filled)
-        interpreter.invoke()
-        return interpreter.get_tensor(self._features)[: len(pictures)]
 
 
 def installed() -> bool:

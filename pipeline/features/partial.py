@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 
-CHUNK = 1024  # rows; a few seconds of work, and a multiple of every batch
+CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
 JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
 
 

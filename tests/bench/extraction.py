@@ -3,8 +3,8 @@
     make bench
 
 All ratios are within one run and one process, in rounds that take every way in turn; the best of each. Where the real
-Stanford Dogs pictures and weights lie under REAL_DATA_DIR (default ../shared/data), 1,200 of them are used at 0.75-224,
-from TFRecord on; elsewhere drawn letters, as JPEGs of 224 px, at 0.5-224.
+Stanford Dogs pictures and weights lie under REAL_DATA_DIR (default ../shared/data), the training pictures are used at
+0.75-224, from TFRecord on; elsewhere drawn letters, as JPEGs of 224 px, at 0.5-224.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from pipeline.config import Cell, DataConfig
 from pipeline.datasets import Split
 from pipeline.datasets.letters import render
 from pipeline.datasets.pictures import decode_bytes, from_arrays
+from pipeline.features.extract import BATCH
 from tests.bench.heads import REAL_DATA
 
-PICTURES = 1200
-ROUNDS = 4
+ROUNDS = 3
 PREDICT_BATCH = 32  # Keras' own default
 PRODUCT_SIDE = 3000  # of the matrices that measure what the cores can do in single precision
 
@@ -49,17 +49,16 @@ def main() -> None:
 def real() -> tuple[Split, list[Backbone]]:
     weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
     train = datasets.load(DataConfig(data_dir=str(REAL_DATA / "tfds"))).train
-    return train.subset(np.arange(PICTURES)), [backbones.load(Cell(0.75, side), weights) for side in (224, 192)]
+    return train, [backbones.load(Cell(0.75, side), weights) for side in (224, 192)]
 
 
 def drawn() -> tuple[Split, list[Backbone]]:
     pictures, labels = render("test")
     encoded = [
-        tf.io.encode_jpeg(tf.cast(tf.image.resize(picture, (224, 224)), tf.uint8)).numpy()
-        for picture in pictures[:PICTURES]
+        tf.io.encode_jpeg(tf.cast(tf.image.resize(picture, (224, 224)), tf.uint8)).numpy() for picture in pictures
     ]
     split = dataclasses.replace(
-        from_arrays("train", pictures[:PICTURES], labels[:PICTURES], "letters"),
+        from_arrays("train", pictures, labels, "letters"),
         raw=lambda: tf.data.Dataset.from_tensor_slices(encoded),
         decode=decode_bytes,
     )
@@ -69,7 +68,7 @@ def drawn() -> tuple[Split, list[Backbone]]:
 def measure(split: Split, large: Backbone, small: Backbone, folder: str) -> dict[str, float]:
     """way -> seconds of its best round."""
     product = np.random.default_rng(0).random((PRODUCT_SIDE, PRODUCT_SIDE), np.float32)
-    batches = np.random.default_rng(0).uniform(-1, 1, (16, 8, 224, 224, 3)).astype(np.float32)
+    batches = np.random.default_rng(0).uniform(-1, 1, (8, BATCH, 224, 224, 3)).astype(np.float32)
     engine = engines.make("auto", large, folder, batches[0])
     ways: dict[str, Callable[[], object]] = {
         "predict": partial(predict, split, large),
@@ -111,7 +110,7 @@ def compute(engine: engines.Engine, batches: np.ndarray) -> None:
 def show(seconds: dict[str, float], count: int, backbone: Backbone) -> None:
     width = backbone.model.output_shape[-1]
     mult_adds = costs.mobilenet_mult_adds(backbone.cell, 1) - width
-    reached = 2 * mult_adds * 16 * 8 / seconds["convolutions"]
+    reached = 2 * mult_adds * 8 * BATCH / seconds["convolutions"]
     possible = 2 * PRODUCT_SIDE**3 / seconds["matrix product"]
     both, apart = seconds["features, both"], seconds["features"] + seconds["features, small"]
     table = Table(title=f"{count} pictures, {backbone.cell.name}, {os.cpu_count()} cores")

@@ -115,8 +115,8 @@ def test_a_damaged_table_is_noticed_and_made_again(backbone, tmp_path, damage, c
 
 
 def test_a_full_disk_leaves_the_whole_chunks_to_go_on_from(backbone, tmp_path, monkeypatch):
-    undisturbed = np.array(load(pictures(), backbone, tmp_path / "other").features)
-    monkeypatch.setattr(partial, "CHUNK", 8)
+    undisturbed = np.array(load(pictures(40), backbone, tmp_path / "other").features)
+    monkeypatch.setattr(partial, "CHUNK", 32)
     append = Partial._append
 
     def fail_at_the_end(self, chunk):
@@ -127,11 +127,11 @@ def test_a_full_disk_leaves_the_whole_chunks_to_go_on_from(backbone, tmp_path, m
     with monkeypatch.context() as full:
         full.setattr(Partial, "_append", fail_at_the_end)
         with pytest.raises(OSError, match="No space"):
-            load(pictures(), backbone, tmp_path)
+            load(pictures(40), backbone, tmp_path)
     assert only_table(tmp_path).suffix == ".part"
     journal = (only_table(tmp_path) / partial.JOURNAL).read_text()
-    np.testing.assert_array_equal(load(pictures(), backbone, tmp_path).features, undisturbed)
-    assert json.loads(journal)["rows"] == 8
+    np.testing.assert_array_equal(load(pictures(40), backbone, tmp_path).features, undisturbed)
+    assert json.loads(journal)["rows"] == 32
     assert sorted(path.name for path in only_table(tmp_path).iterdir()) == ["features.npy", "table.json"]
 
 
@@ -237,7 +237,7 @@ from pipeline import backbones, features
 from pipeline.features import partial
 from pipeline.config import Cell
 from pipeline.datasets.pictures import from_arrays
-partial.CHUNK = 16
+partial.CHUNK = 32
 split = from_arrays("train", np.random.default_rng(0).integers(0, 256, (160, 20, 24, 3), dtype=np.uint8),
                     np.arange(160) % 3, "noise")
 if {slow}:
