@@ -83,7 +83,9 @@ def test_a_study_without_trials_takes_new_settings(url):
 
 def test_where_the_data_lie_is_free(url):
     run(open_study(url), 1)
-    assert open_study(url, dataclasses.replace(BASE, data_dir="elsewhere", work_dir="there")).name == NAME
+    assert (
+        open_study(url, dataclasses.replace(BASE, data_dir="elsewhere", work_dir="there", engine="keras")).name == NAME
+    )
 
 
 def test_among_equals_the_lowest_loss_is_best_and_then_the_earliest(url):

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import backbones, datasets, heads, schedules, transfer
 from pipeline.backbones import Backbone, Classifier
-from pipeline.config import TrainConfig
+from pipeline.config import Cell, TrainConfig
 from pipeline.errors import UserError
 from pipeline.heads import Samples
 from pipeline.scaling import Scaling
@@ -53,6 +53,18 @@ def test_training_never_reads_the_test_split(dataset, tmp_path):
     guarded = dataclasses.replace(dataset, read_test=refuse)
     trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), guarded)
     trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
+
+
+def test_the_tables_of_cells_beside_are_made_in_the_same_pass(dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path))
+    passes = []
+    train = dataclasses.replace(dataset.train, raw=lambda: passes.append(1) or dataset.train.raw())
+    counted = dataclasses.replace(dataset, train=train)
+    unshipped = Cell(0.75, 32)  # refused when its own turn comes
+    HeadTrainer(config, counted, [config.cell, unshipped, Cell(0.25, 48), Cell(0.5, 32)])
+    for alpha, resolution in ((0.25, 48), (0.5, 32)):
+        HeadTrainer(dataclasses.replace(config, alpha=alpha, resolution=resolution), counted)
+    assert len(passes) == 1
 
 
 def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
