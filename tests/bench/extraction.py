@@ -2,10 +2,10 @@
 
     make bench
 
-All ratios are within one run and one process, in rounds that take every way in turn; the best of each. On a machine that
-others use, too, the ratio of processor time is the steadier. Where the real Stanford Dogs pictures and weights lie under
-REAL_DATA_DIR (default ../shared/data), 1,200 training pictures are used at 0.75-224, from TFRecord on; elsewhere drawn
-letters, as JPEGs of 224 px, at 0.5-224.
+All ratios are within one run and one process, in rounds that take every way in turn; the best of each. On a machine
+that others use, too, the ratio of processor time is the steadier. Where the real Stanford Dogs pictures and weights lie
+under REAL_DATA_DIR (default ../shared/data), 1,200 training pictures are used at 0.75-224, from TFRecord on;
+elsewhere drawn letters, as JPEGs of 224 px, at 0.5-224.
 """
 
 from __future__ import annotations
