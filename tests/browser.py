@@ -40,6 +40,8 @@ DRAW_ALL = """async () => {
   return shown.map(plot => plot.id);
 }"""
 
+TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"  # px, positive where the page scrolls sideways
+
 
 def why_no_chromium() -> str:
     """Why this machine has no browser for tests, or nothing where it has one."""
@@ -103,3 +105,9 @@ def opened(browser: Browser, path: Path, width: int = 1440, **how: Any) -> Itera
         yield found
     finally:
         context.close()
+
+
+def column(page: Page, place: int, attribute: str = "") -> list[str]:
+    """Of the report's table of cells, top down: the texts, or an attribute."""
+    read = f"cell => cell.getAttribute('{attribute}')" if attribute else "cell => cell.textContent"
+    return page.locator(f"#cells tbody tr > :nth-child({place + 1})").evaluate_all(f"cells => cells.map({read})")

@@ -28,6 +28,14 @@ class MlflowPages:
         self.page.goto(f"{self._experiment}?{urllib.parse.urlencode(asked, quote_via=urllib.parse.quote)}")
         self.row("sweep").wait_for()
 
+    def click_to_runs(self) -> None:
+        """The same list, from the UI's first page on, by what the README says."""
+        self.page.set_default_timeout(PATIENCE)
+        self.page.goto(self.address)
+        self.page.get_by_text("Model training").first.click()
+        self.page.get_by_role("link", name="alpharho", exact=True).first.click()
+        self.row("sweep").wait_for()
+
     def row(self, name: str) -> Locator:
         """The first run whose name holds `name`."""
         return self.page.locator("[role=row]").filter(has=self.page.locator("a", has_text=name)).first
@@ -39,6 +47,23 @@ class MlflowPages:
     def names(self) -> list[str]:
         """Of the runs that the list shows."""
         return self.page.locator("[role=row] a[href*='/runs/']").all_inner_texts()
+
+    def show_all(self) -> None:
+        """Opens the eyes of all runs of the list: their charts draw the first ten until then."""
+        self.page.get_by_label("Toggle visibility of runs").click()
+        self.page.get_by_text("Show all runs").click()
+
+    def add_scatter(self, x: str, y: str) -> None:
+        """A chart of two metrics."""
+        self.page.get_by_role("button", name="Add chart").first.click()
+        self.page.get_by_role("menuitem", name="Scatter chart").click()
+        dialog = self.page.get_by_role("dialog")
+        for place, metric in enumerate((x, y)):
+            axis = dialog.locator("input[type=search]").nth(place)
+            axis.click(force=True)  # the name of what is chosen lies over it
+            axis.fill(metric)
+            self.page.get_by_title(metric, exact=True).locator("visible=true").last.click()
+        dialog.get_by_role("button", name="Add chart").click()
 
     def open_metrics(self, run_id: str) -> None:
         """A run's tab of charts."""

@@ -42,7 +42,7 @@ def _nested_runs(browser: Browser, store: str) -> bytes:
         pages = MlflowPages(
             browser.new_page(viewport={"width": 1200, "height": 760}), server.address, experiment.experiment_id
         )
-        pages.open_runs()
+        pages.click_to_runs()
         pages.page.get_by_role("button", name="Close").first.click()  # the assistant
         pages.expand("sweep")
         pages.row("-frozen").wait_for()
