@@ -1,7 +1,8 @@
-"""MobileNet v1 without its head: pictures in, pooled features out; and the head's way back onto it.
+"""Networks without their heads: pictures in, pooled features out; and a head's way back onto them.
 
-Weights: `imagenet` (Keras' own for that alpha and resolution, looked for under $KERAS_HOME/models first), `tiny`
-(shipped with this package), `none` (random, to be trained from scratch) or a FILE.
+Which networks there are stands in pipeline/config/architectures.py. Weights: `imagenet` (Keras' own for that backbone,
+alpha and resolution, looked for under $KERAS_HOME/models first), `tiny` (shipped with this package), `none` (random, to
+be trained from scratch) or a FILE.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock
 
-from pipeline.config import IMAGENET_ALPHAS, Cell, check_weights
+from pipeline.config import Cell, check_weights
 from pipeline.errors import UserError, first_line
 
-PREPROCESSING = "resize-bilinear,mobilenet-1"  # a part of every feature table's key: change it with `preprocess`
-IMAGENET_CLASSES = 1000
+# By what preprocess_input makes of 0 and 255; a part of every feature table's key: change it with `preprocess`.
+_PREPROCESSING = {(-1.0, 1.0): "resize-bilinear,mobilenet-1", (0.0, 255.0): "resize-bilinear"}
 
 _HERE = Path(__file__).parent
 _POOLED = "features"
@@ -47,7 +48,7 @@ class Backbone:
     """Convolutions with weights.
 
     Attributes:
-        model: float32 (n, resolution, resolution, 3) in [-1, 1] -> float32 (n, d), d = int(1024 alpha).
+        model: float32 (n, resolution, resolution, 3), preprocessed -> float32 (n, d); MobileNet's d = int(1024 alpha).
         classifier: ImageNet's head, where the weights come with one.
     """
 
@@ -70,31 +71,41 @@ def load(cell: Cell, weights: str) -> Backbone:
     """
     check_weights(cell, weights)
     if weights == "none":
-        return Backbone(cell, weights, _without_head(cell), None)
+        return Backbone(cell, weights, _without_classifier(cell, _whole(cell)), None)
     if weights == "imagenet":
         return _split(cell, weights, _imagenet(cell))
     return _from_file(cell, weights, _file(cell, weights))
 
 
-def preprocess(image: tf.Tensor, resolution: int) -> tf.Tensor:
-    """uint8 (..., h, w, 3) -> float32 (..., resolution, resolution, 3) in [-1, 1], as the report did it."""
-    resized = tf.image.resize(image, (resolution, resolution))
-    return keras.applications.mobilenet.preprocess_input(resized)
+def preprocess(image: tf.Tensor, cell: Cell) -> tf.Tensor:
+    """uint8 (..., h, w, 3) -> float32 (..., resolution, resolution, 3), as Keras' preprocess_input of the backbone.
+
+    Resized first, as the report did it.
+    """
+    resized = tf.image.resize(image, (cell.resolution, cell.resolution))
+    divisor, low = _scaling(cell)
+    return resized / divisor + low
 
 
-def with_head(backbone: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
+def preprocessing(cell: Cell) -> str:
+    """What `preprocess` does but for the resolution."""
+    return _PREPROCESSING[cell.architecture.pixels]
+
+
+def with_head(backbone: Backbone, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
     """Backbone, preprocessing and a dense head as one model: uint8 (n, h, w, 3) of any size -> probabilities (n, C).
 
     Args:
         kernel: (d, C); bias: (C,).
     """
-    resolution = backbone.input_shape[1]
+    resolution = backbone.cell.resolution
+    divisor, low = _scaling(backbone.cell)
     pictures = keras.Input((None, None, 3), dtype="uint8", name="pictures")
     # Scaled before it is resized: Keras' Resizing would round a uint8 picture; bilinear weights add up to 1, so the
     # order does not matter to the result.
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(pictures)
+    scaled = keras.layers.Rescaling(1 / divisor, offset=low, name="scale")(pictures)
     resized = keras.layers.Resizing(resolution, resolution, name="resize")(scaled)
-    features = backbone(resized)
+    features = backbone.model(resized)
     head = keras.layers.Dense(len(bias), activation="softmax", name="head")
     model = keras.Model(pictures, head(features), name="classifier")
     head.set_weights([kernel, bias])
@@ -117,9 +128,13 @@ def imagenet_columns(class_names: tuple[str, ...]) -> np.ndarray:
 
 def export(backbone: keras.Model, path: Path) -> None:
     """Writes the weights as float16 to a .weights.h5 file that `load` reads as weights FILE."""
-    half = keras.models.clone_model(
-        backbone, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float16"})
-    )
+
+    def halved(layer: keras.Layer | keras.Operation) -> keras.Layer | keras.Operation:
+        # MobileNet V3 adds and multiplies outside of layers, by operations that have no type of their own.
+        own = {"dtype": "float16"} if isinstance(layer, keras.Layer) else {}
+        return type(layer).from_config({**layer.get_config(), **own})
+
+    half = keras.models.clone_model(backbone, clone_function=halved)
     half.set_weights(backbone.get_weights())
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"part-{path.name}")  # Keras wants the ending
@@ -148,21 +163,25 @@ def _file(cell: Cell, weights: str) -> Path:
     return _HERE / "weights" / f"mobilenet_{cell.alpha}.weights.h5" if weights == "tiny" else Path(weights)
 
 
-def _without_head(cell: Cell) -> keras.Model:
-    return keras.applications.MobileNet(
-        input_shape=(cell.resolution, cell.resolution, 3),
-        alpha=cell.alpha,
-        include_top=False,
-        pooling="avg",
-        weights=None,
-        name=cell.name,
-    )
+def _scaling(cell: Cell) -> tuple[float, float]:
+    """(divisor, offset) from a pixel's 0 to 255 to what the backbone wants."""
+    low, high = cell.architecture.pixels
+    return 255 / (high - low), low
 
 
-def _with_imagenet_head(cell: Cell) -> keras.Model:
-    return keras.applications.MobileNet(
-        input_shape=(cell.resolution, cell.resolution, 3), alpha=cell.alpha, weights=None, classes=IMAGENET_CLASSES
-    )
+def _whole(cell: Cell, weights: str | None = None, resolution: int = 0) -> keras.Model:
+    """Keras' model with its 1000-way head, for the cell's resolution or another."""
+    side, known = resolution or cell.resolution, cell.architecture
+    width = {"alpha": cell.alpha} if known.has_multiplier else {}
+    return getattr(keras.applications, known.constructor)(input_shape=(side, side, 3), weights=weights, **width)
+
+
+def _without_classifier(cell: Cell, whole: keras.Model) -> keras.Model:
+    """Cuts Keras' model where its classifier begins, behind the pooling; its dropout falls away, too."""
+    place = whole.layers.index(whole.get_layer(cell.architecture.classifier))
+    before = (layer for layer in reversed(whole.layers[:place]) if not isinstance(layer, keras.layers.Dropout))
+    features = keras.layers.Flatten(name=_POOLED)(next(before).output)  # some keep the map's sides, 1 x 1
+    return keras.Model(whole.input, features, name=cell.name)
 
 
 def _one_download(file: Path) -> contextlib.AbstractContextManager[object]:
@@ -176,43 +195,45 @@ def _one_download(file: Path) -> contextlib.AbstractContextManager[object]:
 
 def _imagenet(cell: Cell) -> keras.Model:
     """Keras' model with its 1000-way head; one file serves the features and head_init alike."""
-    alpha = dict(zip(IMAGENET_ALPHAS, ("2_5", "5_0", "7_5", "1_0"), strict=True))[cell.alpha]
-    file = f"mobilenet_{alpha}_{cell.resolution}_tf.h5"
+    trained_at = cell.architecture.trained_at(cell.resolution)
+    file = cell.architecture.file_for(cell.alpha, cell.resolution)
     folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
     try:
         with _one_download(folder / file):
-            return keras.applications.MobileNet(
-                input_shape=(cell.resolution, cell.resolution, 3), alpha=cell.alpha, weights="imagenet"
-            )
+            whole = _whole(cell, "imagenet", trained_at)
     # Keras raises a plain Exception where a download fails, and OSError or ValueError where a cached file is damaged.
     except Exception as error:
         raise UserError(
             f"wanted Keras' ImageNet weights {file}. Received: {first_line(error)}. Way out: connect to the network, "
             f"or put that file (from keras-applications) into {folder}, removing a damaged one"
         ) from error
+    if trained_at == cell.resolution:
+        return whole
+    resized = _whole(cell)
+    resized.set_weights(whole.get_weights())
+    return resized
 
 
 def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
     reasons = []
     # The whole model first: Keras would read a .weights.h5 of one into a model without its head, and drop the head.
-    for build in (_with_imagenet_head, _without_head):
-        model = build(cell)
+    whole = _whole(cell)
+    for model in (whole, _without_classifier(cell, whole)):
         try:
             with warnings.catch_warnings(action="ignore"):  # about every layer of a file that does not fit
                 model.load_weights(path)
         except (ValueError, OSError, KeyError) as error:
             reasons.append(first_line(error))
             continue
-        return _split(cell, weights, model) if build is _with_imagenet_head else Backbone(cell, weights, model, None)
+        return _split(cell, weights, whole) if model is whole else Backbone(cell, weights, model, None)
     raise UserError(
-        f"wanted weights of MobileNet v1, alpha {cell.alpha}, with or without the 1000-way head, in {path}. "
+        f"wanted weights of {cell.backbone}, alpha {cell.alpha}, with or without the 1000-way head, in {path}. "
         f"Received: {'; '.join(reasons)}"
     )
 
 
-def _split(cell: Cell, weights: str, model: keras.Model) -> Backbone:
-    """Cuts Keras' full model behind its pooling: features before, ImageNet's classifier after."""
-    pooled = keras.layers.GlobalAveragePooling2D(name=_POOLED)(model.get_layer("conv_pw_13_relu").output)
-    kernel, bias = model.get_layer("conv_preds").get_weights()  # a 1 x 1 convolution: (1, 1, d, 1000), (1000,)
-    backbone = keras.Model(model.input, pooled, name=cell.name)
-    return Backbone(cell, weights, backbone, Classifier(kernel[0, 0], bias))
+def _split(cell: Cell, weights: str, whole: keras.Model) -> Backbone:
+    """Features before, ImageNet's classifier after."""
+    kernel, bias = whole.get_layer(cell.architecture.classifier).get_weights()  # (d, 1000), or as a 1 x 1 convolution
+    classifier = Classifier(kernel.reshape(-1, len(bias)), bias)
+    return Backbone(cell, weights, _without_classifier(cell, whole), classifier)

@@ -45,6 +45,14 @@ class Baseline:
             return None
         return Cell(self.alpha, self.resolution)
 
+    def is_about(self, cell: Cell) -> bool:
+        """Whether `cell` is what was measured; a row that does not say its multipliers stands for its backbone."""
+        return (
+            self.backbone == cell.backbone
+            and self.alpha in (None, cell.alpha)
+            and self.resolution in (None, cell.resolution)
+        )
+
     def params(self) -> dict[str, str]:
         """For MLflow, under the names that our own runs use."""
         known = {"dataset": self.dataset, "backbone": self.backbone, "alpha": self.alpha, "resolution": self.resolution}
@@ -84,8 +92,8 @@ def load(path: Path = BASELINES) -> tuple[Baseline, ...]:
 
 
 def published(cell: Cell, dataset: str, source: Source) -> Baseline | None:
-    """The row of `source` for this MobileNet cell on this data set, if there is one."""
-    rows = (row for row in load() if row.cell == cell and row.dataset == dataset and row.source == source)
+    """The row of `source` for this cell on this data set, if there is one."""
+    rows = (row for row in load() if row.is_about(cell) and row.dataset == dataset and row.source == source)
     return next(rows, None)
 
 

@@ -37,8 +37,10 @@ def evaluate(
     scores = scoring.score(model, config, dataset)
     if caveat := baselines.caveat(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
-    tracker.log_table(run_id, metrics.per_class_accuracy(scores.confusion, dataset.class_names), "per_class.csv")
-    tracker.log_table(run_id, metrics.confusion_table(scores.confusion, dataset.class_names), "confusion.csv")
+    names = records.output_names(config, dataset.class_names)
+    per_class = metrics.per_class_accuracy(scores.confusion, names).head(dataset.num_classes)
+    tracker.log_table(run_id, per_class, "per_class.csv")
+    tracker.log_table(run_id, metrics.confusion_table(scores.confusion, names), "confusion.csv")
     tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1), **beside})
     return scores
 

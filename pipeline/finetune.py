@@ -66,8 +66,8 @@ class NetworkTrainer:
     def model(self, trained: Network) -> keras.Model:
         """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
         *convolutions, kernel, bias = trained.weights
-        backbone = backbones.load(self.backbone.cell, "none").model
-        backbone.set_weights(convolutions)
+        backbone = backbones.load(self.backbone.cell, "none")
+        backbone.model.set_weights(convolutions)
         return backbones.with_head(backbone, kernel, bias)
 
     def _fit(
@@ -112,7 +112,7 @@ class NetworkTrainer:
         resolution = config.resolution
         cached = len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES
         pictures = self._dataset.train.pictures(rows, config.seed if training and not cached else None).map(
-            lambda image, label: (preprocess(image, resolution), label), num_parallel_calls=tf.data.AUTOTUNE
+            lambda image, label: (preprocess(image, config.cell), label), num_parallel_calls=tf.data.AUTOTUNE
         )
         if cached:
             pictures = pictures.cache()

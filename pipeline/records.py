@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import cli, costs, datasets
-from pipeline.backbones import IMAGENET_CLASSES
-from pipeline.config import DataConfig, TrainConfig, as_params
+from pipeline import backbones, cli, costs, datasets
+from pipeline.config import Cell, DataConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.tracking import Tracker
@@ -30,13 +31,37 @@ def cell_params(config: TrainConfig) -> dict[str, object]:
 
 
 def cell_costs(config: TrainConfig, num_classes: int) -> dict[str, float]:
-    """params_total, params_trainable and mult_adds; of the 1000-way head where config.report_params says so."""
-    classes = IMAGENET_CLASSES if config.report_params == "imagenet_head" else num_classes
+    """params_total, params_trainable and mult_adds, with the head that is trained: 1000-way under protocol report."""
+    outputs = config.outputs(num_classes)
+    if config.backbone == "mobilenet":
+        return {
+            "params_total": costs.mobilenet_params(config.cell, outputs),
+            "params_trainable": costs.mobilenet_params_trainable(config.cell, outputs, config.freeze_conv),
+            "mult_adds": costs.mobilenet_mult_adds(config.cell, outputs),
+        }
+    total, trainable, mult_adds, width = _counted(config.cell)
+    head = costs.dense_params(width, outputs)
     return {
-        "params_total": costs.mobilenet_params(config.cell, classes),
-        "params_trainable": costs.mobilenet_params_trainable(config.cell, classes, config.freeze_conv),
-        "mult_adds": costs.mobilenet_mult_adds(config.cell, classes),
+        "params_total": total + head,
+        "params_trainable": head if config.freeze_conv else trainable + head,
+        "mult_adds": mult_adds + costs.dense_mult_adds(width, outputs),
     }
+
+
+def output_names(config: TrainConfig, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Of every output of the model: the classes, and numbers for those that protocol report has behind them."""
+    unused = range(len(class_names), config.outputs(len(class_names)))
+    return (*class_names, *(f"(output {number})" for number in unused))
+
+
+@functools.cache
+def _counted(cell: Cell) -> tuple[int, int, int, int]:
+    """Parameters, those of them that can be trained, mult-adds and features of a backbone that has no closed form.
+
+    Building it takes a second or two.
+    """
+    model = backbones.load(cell, "none").model
+    return (*costs.count_params(model), costs.count_mult_adds(model), model.output_shape[-1])
 
 
 def trained_tags(config: TrainConfig, dataset: Dataset) -> dict[str, str]:

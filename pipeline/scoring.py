@@ -21,7 +21,8 @@ class TestScores:
         interval: 95 % Wilson interval of top1.
         untrained_top1: by the ImageNet classifier's own columns, with no training; None where it knows too few classes.
         pictures_per_second: from encoded picture to features, as measured when the test features were made.
-        confusion: int (C, C), rows are the truth.
+        confusion: int (outputs, outputs), rows are the truth; the outputs behind the data set's classes, which the
+            report's protocol has, are true of no picture.
     """
 
     top1: float
@@ -49,7 +50,7 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
     """Reads the test split.
 
     Args:
-        model: as backbones.with_head makes it, for the classes of `dataset`.
+        model: as backbones.with_head makes it, its first outputs being the classes of `dataset`.
         config: what it was trained with; its weights give the untrained score.
     """
     convolutions, kernel, bias = backbones.parts(model)
@@ -57,7 +58,7 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
     test = dataset.test
     table = features.load(test, dataset.source, trained, config.work_dir, config.engine)
     probabilities = _softmax(table.features @ kernel + bias)
-    confusion = metrics.confusion_counts(test.labels, probabilities.argmax(axis=1), dataset.num_classes)
+    confusion = metrics.confusion_counts(test.labels, probabilities.argmax(axis=1), len(bias))
     return TestScores(
         top1=metrics.top_k(probabilities, test.labels, 1),
         interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),

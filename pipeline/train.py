@@ -36,7 +36,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     model = trainer.model(fit.best)
     tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), "best_val_top1": fit.val_top1})
     tracker.set_tags(run_id, records.trained_tags(config, dataset))
-    tracker.log_model(run_id, model, dataset.class_names)
+    tracker.log_model(run_id, model, records.output_names(config, dataset.class_names))
     if config.export_backbone:
         backbones.export(backbones.parts(model)[0], Path(config.export_backbone))
     print(f"{config.cell.name}: best val top-1 {100 * fit.val_top1:.1f} % in epoch {fit.best_epoch}; run {run_id}")

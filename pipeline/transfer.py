@@ -61,7 +61,7 @@ class HeadTrainer:
 
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""
-        return backbones.with_head(self.backbone.model, trained.kernel, trained.bias)
+        return backbones.with_head(self.backbone, trained.kernel, trained.bias)
 
 
 def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[backbones.Backbone]:
@@ -78,18 +78,41 @@ def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: t
     Raises:
         UserError: head_init is imagenet and the weights bring no classifier, or ImageNet has none of the classes.
     """
+    if config.protocol == "report":
+        return _whole_head(config, backbone, len(class_names))
     columns = backbones.imagenet_columns(class_names)
     classifier, known = backbone.classifier, int((columns >= 0).sum())
     if config.head_init == "imagenet" and (classifier is None or known == 0):
         raise UserError(
             "wanted an ImageNet classifier that knows the classes, for head_init imagenet. Received: "
-            + (f"weights {backbone.weights}, which have none" if classifier is None else "no class with a WordNet id")
+            + (_no_classifier(backbone) if classifier is None else "no class with a WordNet id")
             + ". Way out: --head_init random"
         )
     enough = known > 0 if config.head_init == "imagenet" else 2 * known >= len(columns)
     if classifier is not None and config.head_init != "random" and enough:
         return heads.imagenet_head(classifier, columns, config.seed)
     return heads.random_head(backbone.model.output_shape[-1], len(columns), config.seed)
+
+
+def _whole_head(config: TrainConfig, backbone: backbones.Backbone, class_count: int) -> Head:
+    """The report's: 1000 outputs, of which the first are the data set's classes.
+
+    With head_init imagenet it is ImageNet's classifier as it is, as in the report: class 0 starts from the column of
+    ImageNet's class 0, a tench, whatever it is. `auto` starts from noise: these columns say nothing of the classes.
+    """
+    outputs = config.outputs(class_count)
+    if config.head_init != "imagenet":
+        return heads.random_head(backbone.model.output_shape[-1], outputs, config.seed)
+    if backbone.classifier is None:
+        raise UserError(
+            "wanted an ImageNet classifier, for protocol report with head_init imagenet. Received: "
+            f"{_no_classifier(backbone)}. Way out: --head_init random"
+        )
+    return Head(backbone.classifier.kernel, backbone.classifier.bias)
+
+
+def _no_classifier(backbone: backbones.Backbone) -> str:
+    return f"weights {backbone.weights}, which have none"
 
 
 def _require_trained(features: np.ndarray, weights: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from pipeline.config import IMAGENET_CLASSES
 from reports import figures
 from reports.figures.axes import Hyperparameter
 from reports.figures.chart import Chart, Frames, Info
@@ -64,18 +65,18 @@ def tradeoff(tables: Tables) -> list[Plot]:
 
 def cells(tables: Tables) -> list[CellContents]:
     """Every cell of every sweep, in the order of the table."""
-    classes = dict(zip(tables.sweeps["sweep"], tables.sweeps["classes"], strict=True))
+    outputs = {sweep.sweep: _outputs(sweep) for sweep in rows(tables.sweeps)}
     several = tables.cells["sweep"].nunique() > 1
     found = []
     for number, row in enumerate(rows(tables.cells)):
         label = figures.cell_label(row.cell)
         found.append(
-            _cell(tables, row, f"c{number}", f"{plain(row.sweep)}, {label}" if several else label, classes[row.sweep])
+            _cell(tables, row, f"c{number}", f"{plain(row.sweep)}, {label}" if several else label, outputs[row.sweep])
         )
     return found
 
 
-def _cell(tables: Tables, row: Any, key: str, label: str, classes: float) -> CellContents:
+def _cell(tables: Tables, row: Any, key: str, label: str, outputs: float) -> CellContents:
     def own(frame: pd.DataFrame) -> pd.DataFrame:
         return figures.of_cell(frame, row.sweep, row.cell)
 
@@ -85,13 +86,15 @@ def _cell(tables: Tables, row: Any, key: str, label: str, classes: float) -> Cel
     failures = _failures(key, own(tables.per_class), confusion)
     pairs = figures.confused_pairs(confusion)
     savings = _found(
-        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, classes)
+        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, outputs)
+        if row.backbone == "mobilenet"
+        else None
     )
     notes = {
         "curves": [] if curves else ["No curve has been recorded for this cell."],
         "search": _search_notes(search, trials),
         "failures": [] if failures else ["This cell has not been tested, so there is nothing to show."],
-        "savings": [] if savings else ["The number of classes or the cell's multipliers are not recorded."],
+        "savings": [] if savings else [_no_savings(row.backbone)],
     }
     return CellContents(key, label, curves, search, failures, savings, list(rows(pairs)), notes)
 
@@ -113,6 +116,17 @@ def _search(key: str, trials: pd.DataFrame) -> list[Plot]:
         ),
         _plot(f"{key}-contour", "beta_1 x beta_2", figures.CONTOUR, trials),
     )
+
+
+def _outputs(sweep: Any) -> float:
+    """Of the head; NaN where they are not recorded."""
+    return IMAGENET_CLASSES if sweep.settings.get("protocol") == "report" else sweep.classes
+
+
+def _no_savings(backbone: str) -> str:
+    if backbone != "mobilenet":
+        return "Worked out for MobileNet v1, whose layers stand in the paper."
+    return "The number of classes or the cell's multipliers are not recorded."
 
 
 def _search_notes(search: list[Plot], trials: pd.DataFrame) -> list[str]:

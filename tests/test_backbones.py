@@ -25,7 +25,7 @@ def random_backbone() -> Backbone:
 
 
 def test_pictures_are_scaled_to_plus_minus_one(pictures):
-    scaled = backbones.preprocess(pictures, 32).numpy()
+    scaled = backbones.preprocess(pictures, SMALL).numpy()
     assert scaled.shape == (3, 32, 32, 3)
     assert scaled.dtype == np.float32
     assert -1 <= scaled.min() < -0.3
@@ -40,15 +40,15 @@ def test_features_are_as_wide_as_alpha_says(random_backbone):
 def test_the_joined_model_is_preprocessing_backbone_and_softmax(random_backbone, pictures):
     rng = np.random.default_rng(1)
     kernel, bias = rng.normal(size=(256, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
-    model = backbones.with_head(random_backbone.model, kernel, bias)
-    features = random_backbone.model(backbones.preprocess(pictures, 32), training=False).numpy()
+    model = backbones.with_head(random_backbone, kernel, bias)
+    features = random_backbone.model(backbones.preprocess(pictures, SMALL), training=False).numpy()
     expected = keras.ops.softmax(features @ kernel + bias).numpy()
     np.testing.assert_allclose(model.predict(pictures, verbose=0), expected, atol=1e-5)
 
 
 def test_parts_are_what_was_joined(random_backbone):
     kernel, bias = np.ones((256, 4), np.float32), np.arange(4, dtype=np.float32)
-    convolutions, ours, shift = backbones.parts(backbones.with_head(random_backbone.model, kernel, bias))
+    convolutions, ours, shift = backbones.parts(backbones.with_head(random_backbone, kernel, bias))
     assert backbones.digest(convolutions) == random_backbone.digest
     np.testing.assert_array_equal(ours, kernel)
     np.testing.assert_array_equal(shift, bias)
@@ -81,7 +81,7 @@ def test_a_file_of_another_alpha_is_refused(random_backbone, tmp_path):
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"not hdf5")
-    with pytest.raises(UserError, match="wanted weights of MobileNet"):
+    with pytest.raises(UserError, match="wanted weights of mobilenet"):
         backbones.load(SMALL, str(tmp_path / "broken.h5"))
 
 
@@ -102,7 +102,7 @@ def test_classes_are_matched_by_their_wordnet_id():
 @pytest.mark.parametrize("alpha", [0.25, 0.5])
 def test_tiny_weights_ship_and_tell_pictures_apart(alpha, pictures):
     backbone = backbones.load(Cell(alpha, 64), "tiny")
-    features = backbone.model(backbones.preprocess(pictures, 64), training=False).numpy()
+    features = backbone.model(backbones.preprocess(pictures, backbone.cell), training=False).numpy()
     assert features.shape == (3, int(1024 * alpha))
     assert features.std(axis=0).max() > 0.01
 
@@ -124,6 +124,6 @@ def test_our_split_model_answers_as_keras_whole_one(real_data, pictures):
     file = str(real_data / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
     backbone = backbones.load(Cell(0.75, 224), file)
     whole = keras.applications.MobileNet(alpha=0.75, input_shape=(224, 224, 3), weights=file)
-    expected = whole.predict(backbones.preprocess(pictures, 224), verbose=0)
-    ours = backbones.with_head(backbone.model, backbone.classifier.kernel, backbone.classifier.bias)
+    expected = whole.predict(backbones.preprocess(pictures, backbone.cell), verbose=0)
+    ours = backbones.with_head(backbone, backbone.classifier.kernel, backbone.classifier.bias)
     np.testing.assert_allclose(ours.predict(pictures, verbose=0), expected, atol=1e-5)

@@ -57,6 +57,14 @@ def test_a_row_agrees_with_the_closed_forms(row: baselines.Baseline) -> None:
         assert round(costs.mobilenet_mult_adds(row.cell, 1000) / 1e6) == row.mult_adds / 1e6
 
 
+@pytest.mark.parametrize("resolution", [299, 224])
+def test_inceptions_row_stands_for_every_resolution_since_it_says_none(resolution: int) -> None:
+    row = baselines.published(Cell(1.0, resolution, "inception_v3"), "stanford_dogs", "report")
+    assert row is not None
+    assert (row.model, row.top1) == ("inception_v3", pytest.approx(0.803))
+    assert baselines.published(Cell(1.0, 224, "mobilenet_v2"), "stanford_dogs", "report") is None
+
+
 def test_published_finds_the_cells_row() -> None:
     found = baselines.published(Cell(0.75, 192), "stanford_dogs", "paper")
     assert found is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -18,13 +20,32 @@ def test_a_cell_is_named_by_both_multipliers():
 
 
 @pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        (Cell(1.0, 299, "inception_v3"), "inception_v3_1.0_299"),
+        (Cell(0.35, 96, "mobilenet_v2"), "mobilenet_v2_0.35_96"),
+    ],
+)
+def test_a_cell_of_another_backbone_carries_its_name(cell, name):
+    assert cell.name == name
+    assert Cell.named_in(f"stanford_dogs-{name}-frozen") == cell
+    assert Cell.named_in("stanford_dogs") is None
+
+
+@pytest.mark.parametrize(
     ("options", "wanted", "received"),
     [
         ({"alpha": 0.3}, "alpha of (0.25, 0.5, 0.75, 1.0)", "alpha 0.3"),
-        ({"resolution": 208}, "resolution of (128, 160, 192, 224)", "resolution 208"),
+        ({"resolution": 208}, "resolution of (224, 192, 160, 128)", "resolution 208"),
         ({"alpha": 0.0}, "alpha between", "0.0"),
         ({"alpha": float("nan")}, "alpha between", "nan"),
         ({"resolution": 16}, "at least 32 px", "16"),
+        ({"backbone": "resnet"}, "a backbone of mobilenet, inception_v3", "resnet"),
+        ({"backbone": "inception_v3", "alpha": 0.75}, "alpha 1.0 for inception_v3", "--resolutions 299"),
+        ({"backbone": "inception_v3", "resolution": 64}, "at least 75 px", "299, 224"),
+        ({"backbone": "inception_v3", "resolution": 192}, "imagenet of inception_v3", "--resolutions 299"),
+        ({"backbone": "mobilenet_v3_large", "alpha": 0.5}, "alpha of (0.75, 1.0)", "alpha 0.5"),
+        ({"backbone": "mobilenet_v2", "weights": "tiny", "alpha": 0.5}, "the backbone mobilenet", "mobilenet_v2"),
         ({"weights": "none"}, "trained weights", "weights none with freeze_conv true"),
         ({"weights": "none", "freeze_conv": False, "head_init": "imagenet"}, "head_init imagenet", "weights none"),
         ({"weights": "tiny"}, "alpha of (0.25, 0.5)", "alpha 1.0"),
@@ -79,6 +100,25 @@ def test_the_defaults_are_the_papers_cells():
         "mobilenet_0.75_224",
         "mobilenet_0.75_192",
     ]
+
+
+def test_a_sweeps_cells_are_of_its_backbone():
+    sweep = SweepConfig(backbone="inception_v3", alphas=(1.0,), resolutions=(299, 224))
+    assert [cell.name for cell in sweep.cells] == ["inception_v3_1.0_299", "inception_v3_1.0_224"]
+    assert sweep.train_config(sweep.cells[0]).cell == sweep.cells[0]
+
+
+def test_the_reports_protocol_has_the_1000_way_head():
+    assert TrainConfig().outputs(120) == 120
+    assert TrainConfig(protocol="report").outputs(120) == 1000
+    with pytest.raises(UserError, match="at most 1000 classes"):
+        TrainConfig(protocol="report").outputs(1001)
+
+
+def test_checking_a_configuration_takes_no_tensorflow():
+    made = "from pipeline.config import TrainConfig; TrainConfig(backbone='inception_v3')"
+    code = f"import sys; {made}; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_sweep_hands_everything_shared_to_its_cells():

@@ -6,10 +6,11 @@ import keras
 import pytest
 
 from pipeline import costs
-from pipeline.config import IMAGENET_ALPHAS, IMAGENET_RESOLUTIONS, Cell
+from pipeline.config import ARCHITECTURES, Cell
 
 ODD_CELLS = [(0.3, 65), (1.3, 100), (0.33, 33), (1 / 32, 32), (1.0, 127), (0.5, 99)]
-CELLS = [Cell(*pair) for pair in [*itertools.product(IMAGENET_ALPHAS, IMAGENET_RESOLUTIONS), *ODD_CELLS]]
+MOBILENET = ARCHITECTURES["mobilenet"]
+CELLS = [Cell(*pair) for pair in [*itertools.product(MOBILENET.alphas, MOBILENET.resolutions), *ODD_CELLS]]
 
 
 def keras_mobilenet(cell: Cell, num_classes: int) -> keras.Model:

@@ -44,10 +44,23 @@ def test_a_run_that_trained_nothing_is_refused():
         records.trained_config("abc", {"alpharho.kind": "prepare"})
 
 
-@pytest.mark.parametrize(("report_params", "params"), [("head", 1_925_256), ("imagenet_head", 2_601_976)])
-def test_parameters_are_counted_with_this_head_or_the_reports(report_params, params):
-    config = TrainConfig(alpha=0.75, resolution=192, report_params=report_params)
-    assert records.cell_costs(config, 120)["params_total"] == params
+@pytest.mark.parametrize(
+    ("protocol", "alpha", "params", "head"),
+    [
+        ("paper", 0.75, 1_925_256, 92_280),
+        ("report", 0.75, 2_601_976, 769_000),
+        ("report", 1.0, 4_253_864, 1_025_000),
+    ],
+)
+def test_parameters_are_counted_with_the_head_that_is_trained(protocol, alpha, params, head):
+    counted = records.cell_costs(TrainConfig(alpha=alpha, resolution=192, protocol=protocol), 120)
+    assert (counted["params_total"], counted["params_trainable"]) == (params, head)
+
+
+def test_outputs_behind_the_classes_are_numbered():
+    assert records.output_names(DIGITS, ("a", "b")) == ("a", "b")
+    names = records.output_names(TrainConfig(protocol="report"), ("a", "b"))
+    assert (len(names), names[:3], names[-1]) == (1000, ("a", "b", "(output 2)"), "(output 999)")
 
 
 def test_a_cell_is_said_by_name_and_by_both_numbers():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import backbones, datasets, scoring
+from pipeline.backbones import Backbone
 from pipeline.config import TrainConfig
 
 CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32)
@@ -28,7 +29,7 @@ def dataset(config):
 def model(config) -> keras.Model:
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(256, 10)).astype(np.float32)
-    return backbones.with_head(backbones.load(config.cell, "tiny").model, kernel, np.zeros(10, np.float32))
+    return backbones.with_head(backbones.load(config.cell, "tiny"), kernel, np.zeros(10, np.float32))
 
 
 def test_the_scores_are_those_of_the_model_on_the_test_pictures(model, config, dataset):
@@ -43,6 +44,20 @@ def test_the_scores_are_those_of_the_model_on_the_test_pictures(model, config, d
     assert scores.top5 == pytest.approx(np.mean(five))
     low, high = scores.interval
     assert low < scores.top1 < high
+
+
+def test_an_output_behind_the_classes_is_a_wrong_answer(model, config, dataset):
+    convolutions, kernel, bias = backbones.parts(model)
+    whole = np.zeros((256, 1000), np.float32)
+    whole[:, :10], shift = kernel, np.full(1000, -100, np.float32)
+    shift[:10] = bias
+    shift[999] = 1000
+    backbone = Backbone(config.cell, "tiny", convolutions, None)
+    scores = scoring.score(backbones.with_head(backbone, whole, shift), config, dataset)
+    assert scores.top1 == 0
+    assert scores.confusion.shape == (1000, 1000)
+    assert scores.confusion[:10, 999].sum() == 360
+    assert 0 < scores.top5 < scoring.score(model, config, dataset).top5
 
 
 def test_classes_that_imagenet_lacks_have_no_untrained_score(model, config, dataset):
@@ -72,9 +87,7 @@ def test_imagenets_own_columns_reach_84_percent_of_the_dogs_untrained(real_data,
     backbone = backbones.load(config.cell, config.weights)
     columns = backbones.imagenet_columns(dataset.class_names)
     assert (columns >= 0).all()
-    model = backbones.with_head(
-        backbone.model, backbone.classifier.kernel[:, columns], backbone.classifier.bias[columns]
-    )
+    model = backbones.with_head(backbone, backbone.classifier.kernel[:, columns], backbone.classifier.bias[columns])
     scores = scoring.score(model, config, dataset)
     assert scores.untrained_top1 == scores.top1
     assert scores.top1 == pytest.approx(0.844, abs=0.005)

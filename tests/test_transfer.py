@@ -111,12 +111,31 @@ def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_col
     assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
 
 
+@pytest.mark.parametrize(("head_init", "keeps"), [("auto", False), ("random", False), ("imagenet", True)])
+def test_under_the_reports_protocol_imagenets_classifier_is_kept_only_if_asked_for(backbone, head_init, keeps):
+    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init, protocol="report")
+    head = transfer.start_head(config, backbone, HALF_KNOWN)
+    assert (head.kernel.shape, head.bias.shape) == ((256, 1000), (1000,))
+    assert bool((head.kernel == backbone.classifier.kernel).all()) is keeps
+
+
+def test_the_reports_head_answers_with_the_first_outputs(dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path), protocol="report")
+    trainer = HeadTrainer(config, dataset)
+    (fit,) = trainer.fit([config])
+    assert trainer.model(fit.best).output_shape == (None, 1000)
+    answers = (trainer.table.features @ fit.best.kernel + fit.best.bias).argmax(axis=1)
+    assert np.isin(answers, range(10)).mean() > 0.99
+    assert fit.val_top1 > 0.5
+
+
 def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
     config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init="imagenet")
     with pytest.raises(UserError, match="no class with a WordNet id"):
         transfer.start_head(config, backbone, ("zero", "one"))
-    with pytest.raises(UserError, match="weights tiny, which have none"):
-        transfer.start_head(config, trainer.backbone, HALF_KNOWN)
+    for protocol in ("paper", "report"):
+        with pytest.raises(UserError, match="weights tiny, which have none"):
+            transfer.start_head(dataclasses.replace(config, protocol=protocol), trainer.backbone, HALF_KNOWN)
 
 
 def test_an_untrained_backbone_is_refused(dataset, tmp_path):

@@ -173,7 +173,8 @@ class CellSearch:
         curves = {name: final.curves[name] for name in ("train_loss", "train_top1")}
         self.tracker.log_curves(self.run_id, curves)
         self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
-        self.tracker.log_model(self.run_id, model, self.dataset.class_names, registered_name=self.study.name)
+        names = records.output_names(config, self.dataset.class_names)
+        self.tracker.log_model(self.run_id, model, names, registered_name=self.study.name)
         tested_with = {studies.TESTED: studies.done(trials)}
         evaluate(model, config, self.dataset, self.tracker, self.run_id, tested_with)
         self._seconds += time.perf_counter() - begun

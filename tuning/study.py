@@ -44,10 +44,11 @@ FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)
 
 
 def study_name(config: SweepConfig | TrainConfig, cell_name: str) -> str:
-    """Like stanford_dogs-mobilenet_0.75_192-frozen; a head_init that was asked for stands behind it."""
+    """Like stanford_dogs-mobilenet_0.75_192-frozen; a protocol and a head_init that were asked for stand behind it."""
     mode = "frozen" if config.freeze_conv else "finetuned"
-    asked = "" if config.head_init == "auto" else f"-{config.head_init}"
-    return f"{config.dataset}-{cell_name}-{mode}{asked}"
+    protocol = "" if config.protocol == "paper" else f"-{config.protocol}"
+    head_init = "" if config.head_init == "auto" else f"-{config.head_init}"
+    return f"{config.dataset}-{cell_name}-{mode}{protocol}{head_init}"
 
 
 class NoFinishedTrialError(UserError):

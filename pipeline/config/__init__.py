@@ -6,11 +6,9 @@ defaults (a test compares them), and each object checks itself when it is made, 
 
 from __future__ import annotations
 
+from pipeline.config.architectures import ARCHITECTURES, IMAGENET_CLASSES, Architecture, BackboneName
 from pipeline.config.cells import (
     BASE_RESOLUTION,
-    IMAGENET_ALPHAS,
-    IMAGENET_RESOLUTIONS,
-    MIN_RESOLUTION,
     MOBILENET_WIDTH,
     TINY_ALPHAS,
     Cell,
@@ -23,7 +21,7 @@ from pipeline.config.fits import (
     FitConfig,
     HeadInit,
     LrSchedule,
-    ReportParams,
+    Protocol,
     TrainConfig,
     check_adam,
 )
@@ -40,13 +38,12 @@ from pipeline.config.spelling import as_params, spell
 from pipeline.config.sweeps import MAX_WORKERS, Pruner, SweepConfig
 
 __all__ = [
+    "ARCHITECTURES",
     "BASE_RESOLUTION",
-    "IMAGENET_ALPHAS",
-    "IMAGENET_RESOLUTIONS",
+    "IMAGENET_CLASSES",
     "KNOWN_DATASETS",
     "LEARNING_RATE_RANGE",
     "MAX_WORKERS",
-    "MIN_RESOLUTION",
     "MOBILENET_WIDTH",
     "ONE_MINUS_BETA_1_RANGE",
     "ONE_MINUS_BETA_2_RANGE",
@@ -54,7 +51,9 @@ __all__ = [
     "PLATEAU_MIN_DELTA",
     "PLATEAU_PATIENCE",
     "TINY_ALPHAS",
+    "Architecture",
     "Augment",
+    "BackboneName",
     "Cell",
     "DataConfig",
     "EngineName",
@@ -62,9 +61,9 @@ __all__ = [
     "FitConfig",
     "HeadInit",
     "LrSchedule",
+    "Protocol",
     "Pruner",
     "ReportConfig",
-    "ReportParams",
     "SweepConfig",
     "TrainConfig",
     "as_params",

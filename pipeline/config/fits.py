@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
 from pipeline.config.cells import Cell, check_weights
 from pipeline.config.checks import require
 from pipeline.config.data import DataConfig
 
 LrSchedule = Literal["plateau", "constant", "cosine"]
 HeadInit = Literal["auto", "imagenet", "random"]
-ReportParams = Literal["head", "imagenet_head"]
+Protocol = Literal["paper", "report"]
 Augment = Literal["flip_crop", "crop", "none"]
 EngineName = Literal["auto", "keras", "litert"]
 
@@ -21,14 +22,16 @@ EngineName = Literal["auto", "keras", "litert"]
 class FitConfig(DataConfig):
     """What every fit of a run or a sweep shares."""
 
+    backbone: BackboneName = "mobilenet"
+    """the network; inception_v3 and efficientnetv2_b0 have no width multiplier, so their alpha is 1.0"""
     weights: str = "imagenet"
-    """imagenet (Keras' own), tiny (shipped), none (from scratch), or a FILE of MobileNet weights (.h5, .weights.h5)"""
+    """imagenet (Keras' own), tiny (shipped), none (from scratch), or a FILE of the backbone's (.h5, .weights.h5)"""
     freeze_conv: bool = True
     """train the head alone on features computed once; false trains the whole network on pictures"""
     head_init: HeadInit = "auto"
     """imagenet starts from ImageNet's own columns for the classes it knows; auto does so where at least half match"""
-    report_params: ReportParams = "head"
-    """count parameters with this data set's head, or with the 1000-way ImageNet head as the report did"""
+    protocol: Protocol = "paper"
+    """paper: a head for the data set's classes; report: a 1000-way head whose first outputs are the classes"""
     epochs: int = 30
     batch_size: int = 32
     dropout: float = 0.001
@@ -44,6 +47,21 @@ class FitConfig(DataConfig):
     def cells(self) -> tuple[Cell, ...]:
         """The cells that this configuration trains."""
         raise TypeError(f"{type(self).__name__} names no cells")
+
+    def outputs(self, class_count: int) -> int:
+        """How many outputs the head has for a data set of `class_count` classes.
+
+        Raises UserError where the 1000-way head has too few.
+        """
+        if self.protocol == "paper":
+            return class_count
+        require(
+            class_count <= IMAGENET_CLASSES,
+            f"at most {IMAGENET_CLASSES} classes for protocol report",
+            class_count,
+            "--protocol paper",
+        )
+        return IMAGENET_CLASSES
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +102,7 @@ class TrainConfig(FitConfig):
 
     @property
     def cell(self) -> Cell:
-        return Cell(self.alpha, self.resolution)
+        return Cell(self.alpha, self.resolution, self.backbone)
 
     @property
     def cells(self) -> tuple[Cell, ...]:

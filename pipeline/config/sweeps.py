@@ -37,7 +37,7 @@ class SweepConfig(FitConfig):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        return tuple(Cell(alpha, resolution) for alpha in self.alphas for resolution in self.resolutions)
+        return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
 
     def train_config(self, cell: Cell) -> TrainConfig:
         """What the trials of `cell` share."""

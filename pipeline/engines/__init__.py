@@ -22,7 +22,7 @@ CHECKED = 2  # pictures that both engines are given before one of them makes a t
 
 
 class Engine(Protocol):
-    """Pictures float32 (n, resolution, resolution, 3) in [-1, 1] -> features float32 (n, d).
+    """Preprocessed pictures float32 (n, resolution, resolution, 3) -> features float32 (n, d).
 
     Attributes:
         name: "litert" or "keras".

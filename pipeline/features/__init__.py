@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pipeline import progress
-from pipeline.backbones import PREPROCESSING, Backbone
+from pipeline.backbones import Backbone, preprocessing
 from pipeline.config import EngineName
 from pipeline.datasets import Split
 from pipeline.errors import UserError
@@ -92,7 +92,7 @@ class _Place:
             "pictures": split.digest,
             "cell": backbone.cell.name,
             "weights": backbone.digest,
-            "preprocessing": PREPROCESSING,
+            "preprocessing": preprocessing(backbone.cell),
         }
         key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
         folder = Path(work_dir, "features", key)

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import engines, progress
-from pipeline.backbones import Backbone, preprocess
-from pipeline.config import EngineName
+from pipeline.backbones import Backbone, preprocess, preprocessing
+from pipeline.config import Cell, EngineName
 from pipeline.datasets import Split, check_readable
 from pipeline.engines import Engine
 from pipeline.errors import UserError
@@ -26,8 +26,8 @@ BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change 
 QUEUED = 2  # decoded batches that wait for a lane
 BUFFER_BYTES = 256 * 2**20  # that tf.data may fill; by default it takes half of the machine's memory
 
-Batch = dict[int, np.ndarray]
-"""resolution -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
+Batch = dict[str, np.ndarray]
+"""form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
 
 
 def extract(
@@ -42,12 +42,13 @@ def extract(
     if not todo:
         return
     begin = min(partial.rows for _, partial in todo)
-    batches = _batches(split, begin, sorted({backbone.cell.resolution for backbone, _ in todo}))
+    batches = _batches(split, begin, [backbone.cell for backbone, _ in todo])
     first = next(batches)
     lanes = []
     for backbone, partial in todo:
-        engine = engines.make(asked, backbone, work_dir, first[backbone.cell.resolution])
-        lanes.append((engine, backbone.cell.resolution, partial))
+        form = _form(backbone.cell)
+        engine = engines.make(asked, backbone, work_dir, first[form])
+        lanes.append((engine, form, partial))
     for engine, _, partial in lanes:
         partial.start_clock(engine.name)
     cells = backbones[0].cell.name if len(backbones) == 1 else f"of {len(backbones)} cells"
@@ -60,7 +61,7 @@ def _run(
     first: Batch,
     others: Iterator[Batch],
     begin: int,
-    lanes: Sequence[tuple[Engine, int, Partial]],
+    lanes: Sequence[tuple[Engine, str, Partial]],
     advance: Callable[[int], None],
 ) -> None:
     """Computes batches ahead of the one that is written next, in as many threads as the engines have use for."""
@@ -78,7 +79,7 @@ def _run(
         while batch is not None:
             count = len(next(iter(batch.values())))
             wanting = [lane for lane in lanes if lane[2].rows <= begin]  # after a kill some tables are further
-            pending.append((count, [(partial, pool.submit(engine, batch[side])) for engine, side, partial in wanting]))
+            pending.append((count, [(partial, pool.submit(engine, batch[form])) for engine, form, partial in wanting]))
             begin += count
             if len(pending) > threads:
                 write()
@@ -87,15 +88,21 @@ def _run(
             write()
 
 
-def _batches(split: Split, begin: int, resolutions: Sequence[int]) -> Iterator[Batch]:
-    """The pictures from `begin` on."""
+def _form(cell: Cell) -> str:
+    """What cells share whose backbones are given the same numbers."""
+    return f"{cell.resolution},{preprocessing(cell)}"
+
+
+def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Batch]:
+    """The pictures from `begin` on, in every form that one of `cells` wants."""
+    wanted = {_form(cell): cell for cell in cells}
     options = tf.data.Options()
     options.autotune.ram_budget = BUFFER_BYTES
     rows = np.arange(begin, len(split)) if begin else None
     pictures = (
         split.pictures(rows)
         .map(
-            lambda image, _label: {str(side): preprocess(image, side) for side in resolutions},
+            lambda image, _label: {form: preprocess(image, cell) for form, cell in wanted.items()},
             num_parallel_calls=os.cpu_count(),
             deterministic=True,
         )
@@ -104,8 +111,7 @@ def _batches(split: Split, begin: int, resolutions: Sequence[int]) -> Iterator[B
         .with_options(options)
     )
     try:
-        for batch in pictures.as_numpy_iterator():
-            yield {int(side): images for side, images in batch.items()}
+        yield from pictures.as_numpy_iterator()
     except tf.errors.InvalidArgumentError as error:
         unreadable = check_readable(split)
         if not unreadable:

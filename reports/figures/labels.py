@@ -11,14 +11,20 @@ import math
 import unicodedata
 from typing import Any
 
+from pipeline.config import Cell
+
 # Zero-width (non-)joiners: control characters by category, but Persian and Hindi are misspelt without them and an emoji
 # of several parts falls apart.
 _JOINERS = "\u200c\u200d"
 
 
 def cell_label(cell: str) -> str:
-    """ "mobilenet_0.75_192" -> "0.75-192"; anything else as it is."""
-    return cell.removeprefix("mobilenet_").replace("_", "-") if cell.startswith("mobilenet_") else cell
+    """ "mobilenet_0.75_192" -> "0.75-192", "inception_v3_1.0_299" -> "inception_v3 299"; anything else as it is."""
+    named = Cell.named_in(cell)
+    if named is None or named.name != cell:
+        return cell
+    multipliers = f"{named.alpha}-{named.resolution}" if named.architecture.has_multiplier else str(named.resolution)
+    return multipliers if named.backbone == "mobilenet" else f"{named.backbone} {multipliers}"
 
 
 def plain(name: Any, length: int = 60) -> str:

@@ -6,13 +6,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from pipeline import baselines
 from pipeline.baselines import Source
-from pipeline.config import Cell
+from pipeline.config import BackboneName, Cell
 from pipeline.tracking import RunRecord
 from pipeline.tracking.runs import ERROR_TAG, STATE_TAG
 from reports.tables.choice import dataset
@@ -35,7 +35,7 @@ SWEEPS = {
     **{"digest": TEXT, "pictures_train_and_val": NUMBER, "pictures_val": NUMBER, "classes": NUMBER},
 }
 CELLS = {
-    **{"sweep": TEXT, "cell": TEXT, "alpha": NUMBER, "resolution": WHOLE},
+    **{"sweep": TEXT, "cell": TEXT, "backbone": TEXT, "alpha": NUMBER, "resolution": WHOLE},
     **dict.fromkeys(("run_id", "study", "status", "error"), TEXT),
     **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8]), NUMBER),
     **dict.fromkeys(COUNTS, WHOLE),
@@ -49,7 +49,6 @@ TRIALS = {
 
 _STATES = ("COMPLETE", "PRUNED", "FAIL")
 _NUMBER = re.compile(r"#(\d+)$")  # at the end of a trial's key
-_CELL = re.compile(r"mobilenet_([\d.]+)_(\d+)")
 
 
 def frame(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
@@ -109,15 +108,15 @@ def _trial_row(label: str, cell: Cell, number: int, run: RunRecord) -> Row:
 
 
 def place(run: RunRecord, trials: Iterable[RunRecord]) -> Cell | None:
-    """The alpha and resolution of a cell's run: by its params, by its trials', or by its name while it has neither.
+    """Which cell a run is of: by its params, by its trials', or by its name while it has neither.
 
     None for a run below a sweep that is no cell of ours.
     """
     for params in (run.params, *(trial.params for trial in trials)):
         if "alpha" in params and "resolution" in params:
-            return Cell(float(params["alpha"]), int(params["resolution"]))
-    found = _CELL.findall(run.name)
-    return Cell(float(found[-1][0]), int(found[-1][1])) if found else None
+            backbone = cast(BackboneName, params.get("backbone", "mobilenet"))
+            return Cell(float(params["alpha"]), int(params["resolution"]), backbone)
+    return Cell.named_in(run.name)
 
 
 def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[int, RunRecord]) -> Row:
@@ -127,7 +126,8 @@ def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[
     top1 = metrics.get("test_top1", math.nan)
     published = {source: _published(cell, data, source) for source in ("paper", "report")}
     return {
-        **{"sweep": label, "cell": cell.name, "alpha": cell.alpha, "resolution": cell.resolution},
+        **{"sweep": label, "cell": cell.name, "backbone": cell.backbone},
+        **{"alpha": cell.alpha, "resolution": cell.resolution},
         **{"run_id": run.run_id, "study": run.name, "status": run.status, "error": run.tags.get(ERROR_TAG, "")},
         **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES, *DRAWN)},
         "val_top1": metrics.get("best_val_top1", math.nan),

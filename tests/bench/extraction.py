@@ -100,9 +100,8 @@ def measure(split: Split, large: Backbone, small: Backbone, folder: str) -> dict
 
 def predict(split: Split, backbone: Backbone) -> np.ndarray:
     """The plain way."""
-    side = backbone.cell.resolution
     pictures = split.pictures().map(
-        lambda image, _label: backbones.preprocess(image, side), num_parallel_calls=tf.data.AUTOTUNE
+        lambda image, _label: backbones.preprocess(image, backbone.cell), num_parallel_calls=tf.data.AUTOTUNE
     )
     return backbone.model.predict(pictures.batch(PREDICT_BATCH).prefetch(tf.data.AUTOTUNE), verbose=0)
 

@@ -59,7 +59,7 @@ def only_table(folder: Path) -> Path:
 def test_a_table_holds_what_the_backbone_makes_of_each_picture(backbone, tmp_path):
     split = pictures()
     table = load(split, backbone, tmp_path)
-    shown = np.stack([backbones.preprocess(picture, 32) for picture, _label in split.pictures()])
+    shown = np.stack([backbones.preprocess(picture, CELL) for picture, _label in split.pictures()])
     np.testing.assert_allclose(table.features, backbone.model(shown, training=False), atol=1e-5)
     assert table.features.dtype == np.float32
     assert not table.features.flags.writeable

@@ -10,7 +10,15 @@ from reports.figures import labels
 
 
 @pytest.mark.parametrize(
-    ("cell", "label"), [("mobilenet_0.75_192", "0.75-192"), ("inception_v3", "inception_v3"), ("", "")]
+    ("cell", "label"),
+    [
+        ("mobilenet_0.75_192", "0.75-192"),
+        ("mobilenet_v2_1.4_224", "mobilenet_v2 1.4-224"),
+        ("inception_v3_1.0_299", "inception_v3 299"),
+        ("inception_v3", "inception_v3"),
+        ("a mobilenet_0.75_192", "a mobilenet_0.75_192"),
+        ("", ""),
+    ],
 )
 def test_a_cell_is_named_by_its_multipliers(cell, label):
     assert labels.cell_label(cell) == label
