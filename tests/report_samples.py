@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from pipeline import baselines, costs, metrics
-from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
+from pipeline import baselines, metrics, records
+from pipeline.config import Cell, Protocol, SweepConfig, TrainConfig, as_params
 from pipeline.tracking import Tracker, TrialRun
 from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG
 from pipeline.tracking.trials import create
@@ -48,6 +48,7 @@ def write_sweep(
     epochs: int = 30,
     classes: int | Sequence[str] = 10,
     weights: str = "tiny",
+    protocol: Protocol = "paper",
     started: datetime = STARTED,
     seed: int = 0,
     running: bool = False,
@@ -67,7 +68,9 @@ def write_sweep(
     """
     config = SweepConfig(
         dataset=dataset,
+        backbone=cells[0].backbone,
         weights=weights,
+        protocol=protocol,
         freeze_conv=weights != "none",
         epochs=epochs,
         trials=trials,
@@ -160,7 +163,7 @@ class _Sample:
     def _curves(self, config: TrainConfig, epochs: int) -> dict[str, np.ndarray]:
         """Five, each (epochs,)."""
         epoch = np.arange(1, epochs + 1)
-        best = 0.97 - 0.25 * (1e6 / costs.mobilenet_mult_adds(config.cell, 1)) ** 0.25
+        best = 0.97 - 0.25 * (1e6 / records.cell_costs(config, len(self.names))["mult_adds"]) ** 0.25
         fit = math.exp(-0.15 * math.log10(config.learning_rate / 2e-3) ** 2) * best
         train = 1.02 * fit * (1 - np.exp(-epoch / 4))
         val = fit * (1 - np.exp(-epoch / 3)) + self.rng.normal(0, 0.01, epochs)
@@ -200,7 +203,7 @@ class _Sample:
         epochs = int(winner.metrics["best_epoch"])
         curves = {name: np.asarray(winner.curves[name])[:epochs] for name in ("train_loss", "train_top1")}
         self.tracker.log_curves(run_id, curves)
-        speed = 3e9 / costs.mobilenet_mult_adds(base.cell, 1)
+        speed = 3e9 / records.cell_costs(base, len(self.names))["mult_adds"]
         self.tracker.log_metrics(run_id, {"best_epoch": float(epochs), "seconds": 6.1, "pictures_per_second": speed})
 
     def _scores(self, run_id: str, base: TrainConfig, val_top1: float) -> dict[str, float]:
@@ -236,12 +239,7 @@ class _Sample:
     def _costs(self, base: TrainConfig) -> dict[str, float]:
         if self.bare:
             return {}
-        classes = len(self.names)
-        return {
-            "params_total": float(costs.mobilenet_params(base.cell, classes)),
-            "params_trainable": float(costs.mobilenet_params_trainable(base.cell, classes, base.freeze_conv)),
-            "mult_adds": float(costs.mobilenet_mult_adds(base.cell, classes)),
-        }
+        return {name: float(value) for name, value in records.cell_costs(base, len(self.names)).items()}
 
     def _log_dataset(self, run_id: str) -> None:
         if not self.bare:

@@ -13,10 +13,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import optuna
 import pytest
+
+from pipeline import backbones
+from pipeline.config import Cell
 
 ROOT = Path(__file__).parents[1]
 SWEEP = (
@@ -146,6 +150,35 @@ def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     files = {file.path for file in mlflow.MlflowClient().list_artifacts(cell.info.run_id)}
     assert {"per_class.csv", "confusion.csv", "classes.json"} <= files
+
+
+def save_backbone(cell: Cell, path: Path) -> None:
+    """Random weights, normalised on random pictures, or every picture would have the same features."""
+    model = backbones.load(cell, "none").model
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    patches = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    model(patches.astype(np.float32), training=True)
+    model.save_weights(path)
+
+
+@pytest.mark.slow
+def test_another_backbone_under_the_reports_protocol(tmp_path):
+    weights = tmp_path / "any.weights.h5"
+    save_backbone(Cell(1.0, 32, "mobilenet_v3_small"), weights)
+    flags = (f"--weights={weights}", "--backbone=mobilenet_v3_small", "--alphas=1.0", "--protocol=report")
+    sweep(tmp_path, *flags, "--resolutions=32", "--trials=1")
+    found = runs(tmp_path)
+    (cell,), (trial,) = of_kind(found, "cell"), of_kind(found, "trial")
+    assert cell.data.params["cell"] == trial.data.params["cell"] == "mobilenet_v3_small_1.0_32"
+    assert cell.info.run_name == "digits-mobilenet_v3_small_1.0_32-frozen-report"
+    assert cell.data.metrics["params_total"] == 2_554_968
+    assert cell.data.metrics["params_trainable"] == trial.data.metrics["params_trainable"] == 1_025_000
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"models:/{cell.info.run_name}@best")
+    assert model.predict(np.zeros((2, 20, 30, 3), np.uint8)).shape == (2, 1000)
+    assert "mobilenet_v3_small 1.0-32" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.slow

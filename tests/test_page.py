@@ -11,8 +11,9 @@ import shutil
 import pytest
 from report_samples import CELLS, DOGS, ODD_NAMES, write_sweep
 
+from pipeline.config import Cell
 from pipeline.tracking import connect
-from reports import page, tables
+from reports import contents, page, tables
 
 
 class Parsed(html.parser.HTMLParser):
@@ -108,6 +109,25 @@ def test_the_best_cell_is_chosen_at_first(whole):
     scores = [row["test_top1"] for row in data(whole, "records")["cells"]]
     values = [value for tag, name, value in whole.attributes if tag == "option" and name in ("value", "selected")]
     assert values[values.index("") - 1] == f"c{scores.index(max(scores))}"
+
+
+def test_another_backbone_stands_beside_its_published_row_and_saves_nothing(tracker):
+    inception = Cell(1.0, 299, "inception_v3")
+    parsed = rendered(tracker, dataset="stanford_dogs", weights="imagenet", cells=[inception])
+    (row,) = data(parsed, "records")["cells"]
+    assert (row["cell"], row["report_top1"]) == (inception.name, pytest.approx(0.803))
+    assert "inception_v3 299 is the most accurate" in parsed.text
+    assert "Worked out for MobileNet v1" in parsed.text
+    assert not [value for tag, name, value in parsed.attributes if name == "id" and value.endswith("-savings")]
+
+
+def test_the_savings_are_those_of_the_head_that_was_trained(tracker):
+    small, whole = (
+        tables.read(tracker, [write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1], protocol=protocol)])
+        for protocol in ("paper", "report")
+    )
+    assert [contents._outputs(sweep) for sweep in (small.sweeps.iloc[0], whole.sweeps.iloc[0])] == [10, 1000]
+    assert whole.cells.iloc[0]["params_total"] - small.cells.iloc[0]["params_total"] == 990 * 257
 
 
 def test_names_are_text_whatever_they_hold(tracker):
