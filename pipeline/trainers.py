@@ -29,9 +29,10 @@ class Trainer(Protocol):
 
 
 def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> Trainer:
-    """Loads the cell's backbone, and where the convolutions are frozen its feature table.
+    """Loads the cell's backbone, and where its weights are trained ones its feature table.
 
     Args:
         beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
     """
-    return HeadTrainer(config, dataset, beside) if config.freeze_conv else NetworkTrainer(config, dataset)
+    make = HeadTrainer if config.freeze_conv else NetworkTrainer
+    return make(config, dataset, beside)

@@ -41,6 +41,7 @@ FLOW = (
     "pipeline.heads",
     "pipeline.scaling",
     "pipeline.transfer",
+    "pipeline.layerwise",
     "pipeline.finetune",
     "pipeline.trainers",
     "pipeline.metrics",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipeline.config.architectures import ARCHITECTURES, IMAGENET_CLASSES, Architecture, BackboneName
 from pipeline.config.cells import (
     BASE_RESOLUTION,
+    MOBILENET_BLOCKS,
     MOBILENET_WIDTH,
     TINY_ALPHAS,
     Cell,
@@ -23,9 +24,11 @@ from pipeline.config.fits import (
     LrSchedule,
     Protocol,
     TrainConfig,
+    Unfreeze,
     check_adam,
 )
 from pipeline.config.ranges import (
+    FINETUNING_RATE_RANGE,
     LEARNING_RATE_RANGE,
     ONE_MINUS_BETA_1_RANGE,
     ONE_MINUS_BETA_2_RANGE,
@@ -40,10 +43,12 @@ from pipeline.config.sweeps import MAX_WORKERS, Pruner, SweepConfig
 __all__ = [
     "ARCHITECTURES",
     "BASE_RESOLUTION",
+    "FINETUNING_RATE_RANGE",
     "IMAGENET_CLASSES",
     "KNOWN_DATASETS",
     "LEARNING_RATE_RANGE",
     "MAX_WORKERS",
+    "MOBILENET_BLOCKS",
     "MOBILENET_WIDTH",
     "ONE_MINUS_BETA_1_RANGE",
     "ONE_MINUS_BETA_2_RANGE",
@@ -66,6 +71,7 @@ __all__ = [
     "ReportConfig",
     "SweepConfig",
     "TrainConfig",
+    "Unfreeze",
     "as_params",
     "check_adam",
     "check_weights",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
-from pipeline.config.cells import Cell, check_weights
+from pipeline.config.cells import MOBILENET_BLOCKS, Cell, check_weights
 from pipeline.config.checks import require
 from pipeline.config.data import DataConfig
 
@@ -15,6 +15,7 @@ LrSchedule = Literal["plateau", "constant", "cosine"]
 HeadInit = Literal["auto", "imagenet", "random"]
 Protocol = Literal["paper", "report"]
 Augment = Literal["flip_crop", "crop", "none"]
+Unfreeze = int | Literal["all"]
 EngineName = Literal["auto", "keras", "litert"]
 
 
@@ -40,6 +41,12 @@ class FitConfig(DataConfig):
     """how the learning rate moves: plateau halves it when the validation loss stalls"""
     augment: Augment = "flip_crop"
     """of pictures, when the whole network is trained"""
+    unfreeze: Unfreeze = "all"
+    """how many of MobileNet's 13 blocks, the last ones, are trained where freeze_conv is false; all has conv1, too"""
+    layer_decay: float = 0.8
+    """fine-tuning: a block's learning rate, as a part of that of the block after it; the head has learning_rate"""
+    label_smoothing: float = 0.1
+    """fine-tuning: part of every label that goes to all classes alike; none where only the head is trained"""
     engine: EngineName = "auto"
     """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
 
@@ -80,8 +87,30 @@ class FitConfig(DataConfig):
             f"weights {self.weights}",
             "choose --head_init random",
         )
+        self._check_finetuning()
         for cell in self.cells:
             check_weights(cell, self.weights)
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether trained convolutions are trained on; neither frozen nor from scratch."""
+        return not self.freeze_conv and self.weights != "none"
+
+    def _check_finetuning(self) -> None:
+        require(
+            self.unfreeze == "all" or 1 <= self.unfreeze <= MOBILENET_BLOCKS,
+            f"unfreeze all, or 1 to {MOBILENET_BLOCKS} blocks",
+            self.unfreeze,
+            "--freeze_conv true trains the head alone",
+        )
+        require(
+            self.unfreeze == "all" or self.weights != "none",
+            "unfreeze all where the network is trained from scratch",
+            f"unfreeze {self.unfreeze} with weights none",
+            "choose trained weights, or leave --unfreeze out",
+        )
+        require(0 < self.layer_decay <= 1, "layer_decay above 0, up to 1", self.layer_decay, "1 is one rate for all")
+        require(0 <= self.label_smoothing < 1, "label_smoothing from 0 to below 1", self.label_smoothing)
 
 
 @dataclass(frozen=True, kw_only=True)
