@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.config import Cell
+from pipeline.config import Cell, Unfreeze
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +27,8 @@ BATCH_NORM_TRAINABLE = 2  # scale and offset
 # Table 1's thirteen depthwise-separable blocks: (stride of the depthwise part, channels out at alpha = 1). The table's
 # "s2" in its last depthwise row is a slip, since its input and output are both 7 x 7; Keras has 1 there, too.
 BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), *[(1, 512)] * 5, (2, 1024), (1, 1024))
+
+LAYERS_OF_A_BLOCK = 2  # depthwise and pointwise
 
 # Functions that multiply arrays outside of any layer, by Keras' names for them: never to be skipped as free.
 _PRODUCTS = frozenset(
@@ -138,9 +140,11 @@ def mobilenet_params(cell: Cell, num_classes: int) -> int:
     return sum(layer.params for layer in layers(cell, num_classes))
 
 
-def mobilenet_params_trainable(cell: Cell, num_classes: int, freeze_conv: bool) -> int:
-    """The head's parameters where the convolutions are frozen; otherwise all but the moving averages."""
-    trained = layers(cell, num_classes)[-1 if freeze_conv else 0 :]
+def mobilenet_params_trainable(cell: Cell, num_classes: int, freeze_conv: bool, unfreeze: Unfreeze = "all") -> int:
+    """The head's parameters, and without the moving averages those of the last `unfreeze` blocks, if not frozen."""
+    table = layers(cell, num_classes)
+    frozen = 0 if unfreeze == "all" else len(table) - 1 - LAYERS_OF_A_BLOCK * unfreeze
+    trained = table[-1 if freeze_conv else frozen :]
     return sum(layer.params_trainable for layer in trained)
 
 

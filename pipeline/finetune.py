@@ -36,7 +36,7 @@ SCORED_AT_ONCE = 32  # pictures of a validation batch
 # The head that fine-tuning starts from: the best of a wave on the frozen features. ImageNet's own columns are best
 # trained further at 3e-5 on Stanford Dogs, a fresh head at 2e-3.
 HEAD_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-HEAD_EPOCHS = 10
+HEAD_EPOCHS = 20
 CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
 
 
@@ -120,7 +120,7 @@ class NetworkTrainer:
         )
         return recorder.course.result()
 
-    def _network(self, config: TrainConfig, head: Head) -> keras.Model:
+    def _network(self, config: TrainConfig, head: Head) -> _Joined:
         """Preprocessed pictures -> probabilities, with the weights that every fit starts from."""
         convolutions = self.backbone.model
         convolutions.set_weights(self._convolutions)
@@ -128,12 +128,7 @@ class NetworkTrainer:
         for layer in convolutions.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = BATCHNORM_MOMENTUM
-        pictures = keras.Input(convolutions.input_shape[1:])
-        features = convolutions(pictures, training=False if config.finetunes else None)  # see the module's docstring
-        dense = keras.layers.Dense(len(head.bias), activation="softmax", dtype="float32")
-        network = keras.Model(pictures, dense(keras.layers.Dropout(config.dropout, seed=config.seed)(features)))
-        dense.set_weights([head.kernel, head.bias])
-        return network
+        return _Joined(convolutions, head, config)
 
     def _batches(self, config: TrainConfig, rows: np.ndarray, training: bool) -> tf.data.Dataset:
         resolution = config.resolution
@@ -154,6 +149,28 @@ class NetworkTrainer:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+class _Joined(keras.Model):
+    """Convolutions, dropout and a head. Weights in this order.
+
+    Not a functional model: these hand `training` to every layer, so that batch normalisation would train although its
+    call says training=False (Keras 3.15).
+    """
+
+    def __init__(self, convolutions: keras.Model, head: Head, config: TrainConfig) -> None:
+        super().__init__(name="network")
+        self._convolutions, self._normalises_anew = convolutions, not config.finetunes
+        self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
+        self._head = keras.layers.Dense(len(head.bias), activation="softmax", dtype="float32")
+        self._head.build(convolutions.output_shape)
+        self._head.set_weights([head.kernel, head.bias])
+        self.built = True
+
+    def call(self, pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 (n, r, r, 3) in [-1, 1] -> probabilities (n, C)."""
+        features = self._convolutions(pictures, training=training and self._normalises_anew)
+        return self._head(self._dropout(features, training=training))
 
 
 class _HeadFirst:

@@ -1,4 +1,4 @@
-"""A MobileNet's blocks, one by one: which of them are trained, and how fast each of them learns."""
+"""A network's blocks, one by one: which of them are trained, and how fast each of them learns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from pipeline.config import MOBILENET_BLOCKS, Unfreeze
 _BLOCK = re.compile(r"conv_(?:dw|pw|pad)_(\d+)(?:_|$)")  # Keras' names of what belongs to one of the thirteen
 
 
-def block(layer: str) -> int:
-    """The number of the block that a layer of this name belongs to, 1 to 13; 0 for conv1 and what is around it."""
-    match = _BLOCK.match(layer)
-    return int(match.group(1)) if match else 0
+def blocks(backbone: keras.Model) -> dict[str, int]:
+    """Name of every layer -> the block that it belongs to, 1 to 13; 0 for conv1 and what is around it.
+
+    Any other network than MobileNet v1 is cut by the order of its layers into fourteen parts of the same size.
+    """
+    names = [layer.name for layer in backbone.layers]
+    if "conv_dw_1" in names:
+        matches = {name: _BLOCK.match(name) for name in names}
+        return {name: int(match.group(1)) if match else 0 for name, match in matches.items()}
+    return {name: place * (MOBILENET_BLOCKS + 1) // len(names) for place, name in enumerate(names)}
 
 
-def unfreeze(backbone: keras.Model, blocks: Unfreeze) -> None:
+def unfreeze(backbone: keras.Model, last: Unfreeze) -> None:
     """Lets the last so many blocks be trained, and no others."""
-    first = 0 if blocks == "all" else MOBILENET_BLOCKS + 1 - blocks
+    first = 0 if last == "all" else MOBILENET_BLOCKS + 1 - last
+    block = blocks(backbone)
     for layer in backbone.layers:
-        layer.trainable = block(layer.name) >= first
+        layer.trainable = block[layer.name] >= first
 
 
 def scales(backbone: keras.Model, decay: float) -> dict[str, float]:
@@ -33,8 +40,9 @@ def scales(backbone: keras.Model, decay: float) -> dict[str, float]:
     Ruder 2018 (ULMFiT, section 3.2, arXiv:1801.06146) divide by 2.6 from layer to layer of a network of a handful. Over
     the fourteen steps from our head to conv1 that would leave it a millionth; 0.8 leaves it a twenty-third.
     """
+    block = blocks(backbone)
     return {
-        weight.path: decay ** (MOBILENET_BLOCKS + 1 - block(layer.name))
+        weight.path: decay ** (MOBILENET_BLOCKS + 1 - block[layer.name])
         for layer in backbone.layers
         for weight in layer.weights
     }

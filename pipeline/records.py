@@ -36,7 +36,9 @@ def cell_costs(config: TrainConfig, num_classes: int) -> dict[str, float]:
     if config.backbone == "mobilenet":
         return {
             "params_total": costs.mobilenet_params(config.cell, outputs),
-            "params_trainable": costs.mobilenet_params_trainable(config.cell, outputs, config.freeze_conv),
+            "params_trainable": costs.mobilenet_params_trainable(
+                config.cell, outputs, config.freeze_conv, config.unfreeze
+            ),
             "mult_adds": costs.mobilenet_mult_adds(config.cell, outputs),
         }
     total, trainable, mult_adds, width = _counted(config.cell)
@@ -95,7 +97,7 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
     params = json.loads(tags[CONFIG_TAG])
     if params["weights"] not in ("imagenet", "tiny", "none") and not Path(params["weights"]).is_file():
         # The model is whole without the file that it began with; only its untrained score is lost.
-        params |= {"weights": "none", "freeze_conv": "false", "head_init": "auto"}
+        params |= {"weights": "none", "freeze_conv": "false", "head_init": "auto", "unfreeze": "all"}
     return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in params.items()])
 
 

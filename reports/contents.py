@@ -65,34 +65,35 @@ def tradeoff(tables: Tables) -> list[Plot]:
 
 def cells(tables: Tables) -> list[CellContents]:
     """Every cell of every sweep, in the order of the table."""
-    outputs = {sweep.sweep: _outputs(sweep) for sweep in rows(tables.sweeps)}
+    sweeps = {row.sweep: row for row in rows(tables.sweeps)}
     several = tables.cells["sweep"].nunique() > 1
     found = []
     for number, row in enumerate(rows(tables.cells)):
         label = figures.cell_label(row.cell)
         found.append(
-            _cell(tables, row, f"c{number}", f"{plain(row.sweep)}, {label}" if several else label, outputs[row.sweep])
+            _cell(tables, row, f"c{number}", f"{plain(row.sweep)}, {label}" if several else label, sweeps[row.sweep])
         )
     return found
 
 
-def _cell(tables: Tables, row: Any, key: str, label: str, outputs: float) -> CellContents:
+def _cell(tables: Tables, row: Any, key: str, label: str, sweep: Any) -> CellContents:
     def own(frame: pd.DataFrame) -> pd.DataFrame:
         return figures.of_cell(frame, row.sweep, row.cell)
 
     trials, confusion = own(tables.trials), own(tables.confusion)
     curves = _curves(key, own(tables.curves), trials)
-    search = _search(key, trials)
+    ranges = figures.ranges(sweep.settings)
+    search = _search(key, trials, ranges)
     failures = _failures(key, own(tables.per_class), confusion)
     pairs = figures.confused_pairs(confusion)
     savings = _found(
-        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, outputs)
+        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, _outputs(sweep))
         if row.backbone == "mobilenet"
         else None
     )
     notes = {
         "curves": [] if curves else ["No curve has been recorded for this cell."],
-        "search": _search_notes(search, trials),
+        "search": _search_notes(search, trials, ranges),
         "failures": [] if failures else ["This cell has not been tested, so there is nothing to show."],
         "savings": [] if savings else [_no_savings(row.backbone)],
     }
@@ -105,13 +106,13 @@ def _curves(key: str, curves: pd.DataFrame, trials: pd.DataFrame) -> list[Plot]:
     )
 
 
-def _search(key: str, trials: pd.DataFrame) -> list[Plot]:
+def _search(key: str, trials: pd.DataFrame, ranges: figures.Ranges) -> list[Plot]:
     return _found(
         _plot(f"{key}-history", "History of the best value", figures.HISTORY, trials),
-        _plot(f"{key}-importances", "What mattered", figures.IMPORTANCES, trials),
-        _plot(f"{key}-parallel", "Parallel coordinates", figures.PARALLEL, trials),
+        _plot(f"{key}-importances", "What mattered", figures.IMPORTANCES, trials, ranges),
+        _plot(f"{key}-parallel", "Parallel coordinates", figures.PARALLEL, trials, ranges),
         *(
-            _plot(f"{key}-{_key(name)}", f"Slice: {words}", figures.SLICE, trials, name)
+            _plot(f"{key}-{_key(name)}", f"Slice: {words}", figures.SLICE, trials, name, ranges)
             for name, words in SLICES.items()
         ),
         _plot(f"{key}-contour", "beta_1 x beta_2", figures.CONTOUR, trials),
@@ -129,10 +130,10 @@ def _no_savings(backbone: str) -> str:
     return "The number of classes or the cell's multipliers are not recorded."
 
 
-def _search_notes(search: list[Plot], trials: pd.DataFrame) -> list[str]:
+def _search_notes(search: list[Plot], trials: pd.DataFrame, ranges: figures.Ranges) -> list[str]:
     if not search:
         return ["No trial of this cell has finished yet."]
-    notes = [note] if (note := figures.edge_note(trials)) else []
+    notes = [note] if (note := figures.edge_note(trials, ranges)) else []
     drawn = {plot.key.partition("-")[2] for plot in search}
     missing = [name for name in ("importances", "contour") if name not in drawn]
     if missing:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.config import SweepConfig
+from reports.figures.axes import finetunes
 from reports.figures.frames import rows
 from reports.tables import Tables, short_name
 
+OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # which nothing else reads
 UNKNOWN = "not recorded"
 # Settings of a sweep that say where things lie, or what stands on the page anyway; all others are its protocol.
 NO_PROTOCOL = frozenset(
@@ -107,6 +109,7 @@ def _counted(count: float, what: str) -> str:
 
 def _protocol(settings: Mapping[str, str]) -> str:
     idle = {"augment"} if settings.get("freeze_conv") == "true" else set()
+    idle |= set() if finetunes(settings) else OF_FINETUNING
     names = [field.name for field in dataclasses.fields(SweepConfig) if field.name not in NO_PROTOCOL | idle]
     return ", ".join(f"{name} {settings[name]}" for name in names if settings.get(name)) or UNKNOWN
 

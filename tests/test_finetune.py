@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import backbones, datasets, finetune
+from pipeline import backbones, datasets, finetune, layerwise
 from pipeline.config import TrainConfig
 from pipeline.finetune import NetworkTrainer
+from pipeline.transfer import HeadTrainer
 
 CONFIG = TrainConfig(
     dataset="digits",
@@ -99,6 +100,57 @@ def test_batchnorm_follows_small_data(trainer):
         layer.momentum for layer in trainer.backbone.model.layers if isinstance(layer, keras.layers.BatchNormalization)
     }
     assert momenta == {finetune.BATCHNORM_MOMENTUM}
+
+
+def test_from_scratch_all_learn_at_one_rate_from_plain_labels(trainer, fit):
+    (other,) = trainer.fit([dataclasses.replace(CONFIG, epochs=1, layer_decay=0.1, label_smoothing=0.5)])
+    assert other.curves["val_loss"][0] == fit.curves["val_loss"][0]
+
+
+STILL = dataclasses.replace(  # so slow that nothing moves
+    CONFIG, weights="tiny", unfreeze=2, epochs=1, learning_rate=1e-9, label_smoothing=0.0
+)
+
+
+@pytest.fixture(scope="module")
+def tuner(dataset, tmp_path_factory):
+    """Fine-tunes the last two blocks."""
+    return NetworkTrainer(dataclasses.replace(STILL, work_dir=str(tmp_path_factory.mktemp("work"))), dataset)
+
+
+def test_finetuning_starts_from_the_head_that_was_best_on_the_features(tuner, dataset):
+    frozen = HeadTrainer(tuner._heads._config, dataset)
+    rates = [dataclasses.replace(tuner._heads._config, learning_rate=rate) for rate in finetune.HEAD_RATES]
+    best = max(fit.val_top1 for fit in frozen.fit(rates))
+    (fit,) = tuner.fit([STILL])
+    assert fit.val_top1 == pytest.approx(best)
+    assert best > 0.5
+    assert not fit.failure
+
+
+def test_the_final_training_starts_from_a_head_that_saw_all(tuner):
+    on_train, on_everything = tuner._heads.on_train, tuner._heads.on_everything
+    final = tuner.refit(STILL, np.array([1e-9]))
+    np.testing.assert_allclose(final.best.weights[-2], on_everything.kernel, atol=1e-6)
+    assert not np.allclose(on_everything.kernel, on_train.kernel, atol=1e-3)
+
+
+def test_only_the_last_blocks_move_and_no_moving_average(tuner):
+    before = [weight.copy() for weight in tuner._convolutions]
+    (fit,) = tuner.fit([dataclasses.replace(STILL, learning_rate=0.003)])
+    weights = [(layer.name, weight) for layer in tuner.backbone.model.layers for weight in layer.weights]
+    moved = {
+        (layerwise.block(layer), weight.name)
+        for (layer, weight), old, new in zip(weights, before, fit.best.weights[:-2], strict=True)
+        if not np.array_equal(old, new)
+    }
+    assert moved == {(block, name) for block in (12, 13) for name in ("kernel", "gamma", "beta")}
+
+
+def test_smoothed_labels_raise_the_loss_of_the_same_answers(tuner):
+    plain, smoothed = (tuner.fit([dataclasses.replace(STILL, label_smoothing=part)])[0].curves for part in (0.0, 0.1))
+    assert smoothed["val_top1"][0] == plain["val_top1"][0]
+    assert smoothed["val_loss"][0] > plain["val_loss"][0] + 0.05
 
 
 @pytest.mark.parametrize("kind", ["flip_crop", "crop", "none"])

@@ -58,6 +58,11 @@ def test_a_sweep_that_searched_other_ranges_is_read():
     assert importances(outside)["learning_rate"][0] > 0.5
 
 
+def test_narrower_ranges_are_asked_within():
+    shares = importances(TRIALS[TRIALS["learning_rate"] < 1e-2], rates=(1e-5, 1e-2))
+    assert sum(mean for mean, _ in shares.values()) == pytest.approx(1)
+
+
 def test_draws_at_the_edges_survive_the_way_over_beta():
     edges = TRIALS.assign(beta_1=1 - 0.01, beta_2=1 - 0.0001)
     edges.loc[::2, ["beta_1", "beta_2"]] = [0.5, 1 - 0.1]

@@ -52,12 +52,12 @@ def test_of_a_large_one_the_best_and_the_newest_are_seen(kind):
 def test_hyperband_finds_every_trial_under_its_number():
     double = mirror.of("s", trials(400), 0, mirror.pruner("hyperband", 10))
     assert set(range(400 - mirror.WINDOW + 25, 400)) <= set(seen(double))
-    assert mirror.draw(double).number == 400
+    assert mirror.draw(double, DISTRIBUTIONS).number == 400
 
 
 def test_draws_depend_on_the_seed_and_on_how_many_there_are():
     def first(seed: int, count: int) -> float:
-        return mirror.draw(mirror.of("s", trials(count), seed, NopPruner())).params["learning_rate"]
+        return mirror.draw(mirror.of("s", trials(count), seed, NopPruner()), DISTRIBUTIONS).params["learning_rate"]
 
     assert first(0, 3) == first(0, 3)
     assert len({first(0, 3), first(1, 3), first(0, 4)}) == 3
@@ -65,14 +65,14 @@ def test_draws_depend_on_the_seed_and_on_how_many_there_are():
 
 def test_parameters_that_are_given_are_taken():
     double = mirror.of("s", [], 0, NopPruner())
-    assert mirror.draw(double, MIDDLE).params == MIDDLE
-    assert mirror.draw(double, {"learning_rate": 0.01}).params["learning_rate"] == 0.01
+    assert mirror.draw(double, DISTRIBUTIONS, MIDDLE).params == MIDDLE
+    assert mirror.draw(double, DISTRIBUTIONS, {"learning_rate": 0.01}).params["learning_rate"] == 0.01
 
 
 def test_one_without_an_outcome_is_passed_over():
     waiting = create_trial(state=TrialState.WAITING, params=MIDDLE, distributions=DISTRIBUTIONS)
     double = mirror.of("s", [waiting], 0, NopPruner())
-    assert mirror.draw(double).params != MIDDLE
+    assert mirror.draw(double, DISTRIBUTIONS).params != MIDDLE
 
 
 @pytest.mark.parametrize("kind", ["median", "successive_halving", "hyperband"])
@@ -80,9 +80,9 @@ def test_a_hopeless_trial_is_pruned_and_a_good_one_is_not(kind):
     """Hyperband deals its trials to brackets, of which not all prune: one of eight is enough."""
     double = mirror.of("s", trials(20), 0, mirror.pruner(kind, 10))
     for _ in range(20):  # successive halving needs others of its rungs
-        _epochs_until_pruned(mirror.draw(double), 0.5)
-    bad = [_epochs_until_pruned(mirror.draw(double), 0.1) for _ in range(8)]
-    good = [_epochs_until_pruned(mirror.draw(double), 0.9) for _ in range(8)]
+        _epochs_until_pruned(mirror.draw(double, DISTRIBUTIONS), 0.5)
+    bad = [_epochs_until_pruned(mirror.draw(double, DISTRIBUTIONS), 0.1) for _ in range(8)]
+    good = [_epochs_until_pruned(mirror.draw(double, DISTRIBUTIONS), 0.9) for _ in range(8)]
     assert min(bad) < 10
     assert max(good) == 10
 
@@ -97,12 +97,12 @@ def _epochs_until_pruned(trial: optuna.Trial, value: float) -> int:
 
 def test_none_prunes_nothing():
     double = mirror.of("s", trials(40), 0, mirror.pruner("none", 10))
-    assert _epochs_until_pruned(mirror.draw(double), 0.0) == 10
+    assert _epochs_until_pruned(mirror.draw(double, DISTRIBUTIONS), 0.0) == 10
 
 
 def test_rungs_go_from_wave_to_wave():
     double = mirror.of("s", [], 0, mirror.pruner("successive_halving", 9))
-    trial = mirror.draw(double)
+    trial = mirror.draw(double, DISTRIBUTIONS)
     trial.report(0.5, 1)
     trial.should_prune()
     assert mirror.rungs(trial) == {"completed_rung_0": 0.5}

@@ -30,6 +30,13 @@ def test_every_range_is_searched_on_a_log_scale():
     assert all(range_.log for range_ in search_space.DISTRIBUTIONS.values())
 
 
+def test_finetuning_draws_smaller_learning_rates():
+    frozen, finetuned = search_space.distributions(False), search_space.distributions(True)
+    assert frozen == search_space.DISTRIBUTIONS
+    assert finetuned["learning_rate"].high < frozen["learning_rate"].high
+    assert {name for name in frozen if finetuned[name] != frozen[name]} == {"learning_rate"}
+
+
 def test_a_draw_is_found_again_from_what_it_became():
     params = {"learning_rate": 3e-4, "one_minus_beta_1": 0.2, "one_minus_beta_2": 0.001}
     config = search_space.train_config(BASE, params)

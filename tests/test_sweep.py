@@ -11,7 +11,7 @@ import sqlalchemy
 from optuna.distributions import FloatDistribution
 
 from pipeline import datasets, tracking
-from pipeline.config import SweepConfig
+from pipeline.config import FINETUNING_RATE_RANGE, SweepConfig
 from tuning import claims, search_space
 from tuning.storage import open_storage
 from tuning.sweep import SWEEP_KEY, open_studies, sweep
@@ -168,3 +168,18 @@ def test_whole_networks_are_searched_one_by_one(config):
     first, second = sorted(tracker.search("tags.`alpharho.kind` = 'trial'"), key=lambda run: run.name)
     assert first.metrics["params_trainable"] > 200_000
     assert first.params["learning_rate"] != second.params["learning_rate"]
+
+
+@pytest.mark.slow
+def test_finetuning_is_searched_and_pruned_in_its_own_range(config):
+    config = dataclasses.replace(
+        config, freeze_conv=False, unfreeze=1, resolutions=(32,), epochs=9, trials=5, pruner="successive_halving"
+    )
+    tracker = tracking.connect("alpharho")
+    (found,), _ = run(config, tracker)
+    assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 5
+    assert found.metrics["trials_pruned"] > 0
+    assert found.metrics["params_trainable"] < 110_000
+    trials = tracker.search("tags.`alpharho.kind` = 'trial'")
+    low, high = FINETUNING_RATE_RANGE
+    assert all(low <= float(run.params["learning_rate"]) <= high for run in trials)

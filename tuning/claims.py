@@ -8,17 +8,18 @@ its place back, and the next claim begins it again with the same parameters.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline import cli
 from pipeline.config import SweepConfig
-from tuning import mirror
+from tuning import mirror, search_space
 from tuning import study as studies
 from tuning.storage import OUTAGES, TransactionLostError, patiently, transaction
 from tuning.study import CellStudy
@@ -76,7 +77,8 @@ def claim(study: CellStudy, config: SweepConfig, size: int) -> list[Claimed]:
             double = mirror.of(study.name, trials, config.seed, mirror.pruner(config.pruner, config.epochs))
             study_id = storage.get_study_id_from_name(study.name)
             again = [*_again(trials), *[None] * count][:count]
-            return [_begin(storage, study_id, double, earlier) for earlier in again]
+            space = search_space.distributions(config.finetunes)
+            return [_begin(storage, study_id, double, space, earlier) for earlier in again]
 
     return patiently(begin)
 
@@ -129,9 +131,15 @@ def _params(trial: FrozenTrial) -> dict[str, float]:
     return trial.params or trial.system_attrs.get("fixed_params", {})
 
 
-def _begin(storage: RDBStorage, study_id: int, double: optuna.Study, earlier: FrozenTrial | None) -> Claimed:
+def _begin(
+    storage: RDBStorage,
+    study_id: int,
+    double: optuna.Study,
+    space: Mapping[str, BaseDistribution],
+    earlier: FrozenTrial | None,
+) -> Claimed:
     """A running trial with its first heartbeat: `earlier` again, or a new draw."""
-    drawn = mirror.draw(double, None if earlier is None else _params(earlier))
+    drawn = mirror.draw(double, space, None if earlier is None else _params(earlier))
     if earlier is not None and earlier.state == TrialState.WAITING:
         trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, earlier.number)
         for name in drawn.params.keys() - earlier.params.keys():

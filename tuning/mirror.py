@@ -6,16 +6,16 @@ copy; of more trials than WINDOW only the best and the newest are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline.config import Pruner
-from tuning.search_space import DISTRIBUTIONS
 
 WINDOW = 256  # finished trials
 _BEST = 25  # of these; TPE models no more than 25 as good
@@ -41,11 +41,11 @@ def of(name: str, trials: Sequence[FrozenTrial], seed: int, pruner: BasePruner) 
     return mirror
 
 
-def draw(mirror: optuna.Study, params: dict[str, float] | None = None) -> Trial:
-    """A new trial in the mirror: drawn by the sampler, or with `params`."""
+def draw(mirror: optuna.Study, space: Mapping[str, BaseDistribution], params: dict[str, float] | None = None) -> Trial:
+    """A new trial in the mirror: drawn by the sampler from `space`, or with `params`."""
     if params is not None:
         mirror.enqueue_trial(params)
-    return mirror.ask(DISTRIBUTIONS)
+    return mirror.ask(dict(space))
 
 
 def rungs(trial: Trial) -> dict[str, float]:

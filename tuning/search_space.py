@@ -7,7 +7,13 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from pipeline.config import LEARNING_RATE_RANGE, ONE_MINUS_BETA_1_RANGE, ONE_MINUS_BETA_2_RANGE, TrainConfig
+from pipeline.config import (
+    FINETUNING_RATE_RANGE,
+    LEARNING_RATE_RANGE,
+    ONE_MINUS_BETA_1_RANGE,
+    ONE_MINUS_BETA_2_RANGE,
+    TrainConfig,
+)
 
 HYPERPARAMETERS = ("learning_rate", "beta_1", "beta_2")
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
@@ -15,6 +21,12 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
     "one_minus_beta_1": FloatDistribution(*ONE_MINUS_BETA_1_RANGE, log=True),
     "one_minus_beta_2": FloatDistribution(*ONE_MINUS_BETA_2_RANGE, log=True),
 }
+FINETUNING_RATES = FloatDistribution(*FINETUNING_RATE_RANGE, log=True)
+
+
+def distributions(finetunes: bool) -> dict[str, BaseDistribution]:
+    """What each of the three is drawn from; fine-tuning wants smaller learning rates."""
+    return {**DISTRIBUTIONS, "learning_rate": FINETUNING_RATES} if finetunes else dict(DISTRIBUTIONS)
 
 
 def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:

@@ -34,6 +34,8 @@ _FREE = frozenset(
         *("learning_rate", "beta_1", "beta_2", "export_backbone"),
     }
 )
+# What only fine-tuning reads, so that a study of heads may have been begun before there was such a setting.
+_OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})
 _SETTINGS = "settings"
 _IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attributes of a study: the cell's run in MLflow, and that of the sweep above it
@@ -118,7 +120,8 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     Raises:
         UserError: its trials had other settings or other pictures; says which.
     """
-    settings = {key: value for key, value in as_params(base).items() if key not in _FREE}
+    idle = _FREE if base.finetunes else _FREE | _OF_FINETUNING
+    settings = {key: value for key, value in as_params(base).items() if key not in idle}
     settings |= {"pictures": pictures, "weights": weights}
 
     def begin() -> None:

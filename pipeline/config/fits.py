@@ -45,8 +45,8 @@ class FitConfig(DataConfig):
     """how many of MobileNet's 13 blocks, the last ones, are trained where freeze_conv is false; all has conv1, too"""
     layer_decay: float = 0.8
     """fine-tuning: a block's learning rate, as a part of that of the block after it; the head has learning_rate"""
-    label_smoothing: float = 0.1
-    """fine-tuning: part of every label that goes to all classes alike; none where only the head is trained"""
+    label_smoothing: float = 0.0
+    """fine-tuning: part of every label that goes to all classes alike; heads on frozen features have none"""
     engine: EngineName = "auto"
     """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
 
@@ -102,6 +102,12 @@ class FitConfig(DataConfig):
             f"unfreeze all, or 1 to {MOBILENET_BLOCKS} blocks",
             self.unfreeze,
             "--freeze_conv true trains the head alone",
+        )
+        require(
+            self.unfreeze == "all" or self.backbone == "mobilenet",
+            f"unfreeze all for backbone {self.backbone}: blocks are MobileNet's",
+            self.unfreeze,
+            "leave --unfreeze out",
         )
         require(
             self.unfreeze == "all" or self.weights != "none",

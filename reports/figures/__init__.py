@@ -4,6 +4,7 @@ Each kind of figure is a `Chart` of three functions, `info`, `figure` and `alt`.
 or on NaN. Those about one cell take the rows of that cell alone, as `of_cell` picks them.
 """
 
+from reports.figures.axes import Ranges, ranges
 from reports.figures.classes import PER_CLASS
 from reports.figures.confusion import CONFUSION, confused_pairs
 from reports.figures.curves import CURVES
@@ -26,9 +27,11 @@ __all__ = [
     "SAVINGS",
     "SLICE",
     "TRADEOFF",
+    "Ranges",
     "cell_label",
     "confused_pairs",
     "edge_note",
     "of_cell",
+    "ranges",
     "themes",
 ]

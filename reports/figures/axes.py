@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline.config import LEARNING_RATE_RANGE, ONE_MINUS_BETA_1_RANGE, ONE_MINUS_BETA_2_RANGE
+from pipeline.config import (
+    FINETUNING_RATE_RANGE,
+    LEARNING_RATE_RANGE,
+    ONE_MINUS_BETA_1_RANGE,
+    ONE_MINUS_BETA_2_RANGE,
+)
 from reports.figures.labels import short
 
 Hyperparameter = Literal["learning_rate", "beta_1", "beta_2"]
 
 TITLES: dict[Hyperparameter, str] = {"learning_rate": "learning rate", "beta_1": "1 - β₁", "beta_2": "1 - β₂"}
-RANGES: dict[Hyperparameter, tuple[float, float]] = {
+Ranges = dict[Hyperparameter, tuple[float, float]]
+RANGES: Ranges = {
     "learning_rate": LEARNING_RATE_RANGE,
     "beta_1": ONE_MINUS_BETA_1_RANGE,
     "beta_2": ONE_MINUS_BETA_2_RANGE,
 }
+FINETUNING_RANGES: Ranges = {**RANGES, "learning_rate": FINETUNING_RATE_RANGE}
 TOP1 = "val top-1, %"
 
 _MOST_TICKS = 6  # as many as a phone has room for
+
+
+def finetunes(settings: Mapping[str, str]) -> bool:
+    """Whether a sweep with these settings, name -> text, trained trained convolutions on."""
+    return settings.get("freeze_conv", "true") == "false" and settings.get("weights") != "none"
+
+
+def ranges(settings: Mapping[str, str]) -> Ranges:
+    """Between which such a sweep drew."""
+    return FINETUNING_RANGES if finetunes(settings) else RANGES
 
 
 def searched(trials: pd.DataFrame, name: Hyperparameter) -> pd.Series:

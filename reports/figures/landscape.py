@@ -13,7 +13,7 @@ from scipy.interpolate import griddata
 from scipy.spatial import QhullError
 
 from reports.figures import style
-from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, log_axis, log_ticks, searched
+from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, Ranges, log_axis, log_ticks, searched
 from reports.figures.chart import Chart
 from reports.figures.frames import best, complete
 from reports.figures.labels import number_or_none, pct, short
@@ -30,6 +30,7 @@ class ParallelInfo(NamedTuple):
     drawn: dict[Hyperparameter, list[float]]  # learning rate, 1 - beta_1, 1 - beta_2
     values: list[float]
     best: int | None  # the place of the cell's winner; None where it lacks a hyperparameter
+    ranges: Ranges  # in which they were searched
 
 
 class ContourInfo(NamedTuple):
@@ -44,7 +45,7 @@ class ContourInfo(NamedTuple):
     best: int | None  # as in ParallelInfo
 
 
-def parallel_info(trials: pd.DataFrame) -> ParallelInfo | None:
+def parallel_info(trials: pd.DataFrame, ranges: Ranges = RANGES) -> ParallelInfo | None:
     """From the trials of one cell; None where none is complete."""
     done = _drawn(complete(trials))
     if done.empty:
@@ -54,12 +55,13 @@ def parallel_info(trials: pd.DataFrame) -> ParallelInfo | None:
         drawn={name: [float(value) for value in done[TITLES[name]]] for name in RANGES},
         values=[float(value) for value in done["val_top1"]],
         best=_winner(done),
+        ranges=ranges,
     )
 
 
 def parallel_figure(info: ParallelInfo) -> go.Figure:
     """The better trials have the colour farther from the background."""
-    dimensions: list[dict[str, Any]] = [_dimension(name, info.drawn[name]) for name in info.drawn]
+    dimensions: list[dict[str, Any]] = [_dimension(name, info.drawn[name], info.ranges[name]) for name in info.drawn]
     percents = [100 * value for value in info.values]
     dimensions.append({"label": TOP1, "values": percents, "tickformat": ".1f"})
     trace = go.Parcoords(
@@ -157,9 +159,9 @@ def _winner(done: pd.DataFrame) -> int | None:
     return None if winner is None else done["number"].tolist().index(winner["number"])
 
 
-def _dimension(name: Hyperparameter, values: Sequence[float]) -> dict[str, Any]:
+def _dimension(name: Hyperparameter, values: Sequence[float], span: tuple[float, float]) -> dict[str, Any]:
     """One axis of parallel coordinates, in powers of ten since Plotly has no log axis there."""
-    low, high = min([*values, RANGES[name][0]]), max([*values, RANGES[name][1]])
+    low, high = min(*values, *span), max(*values, *span)
     ticks = log_ticks(low, high)
     return {
         "label": TITLES[name],

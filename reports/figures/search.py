@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports.figures import style
-from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, log_axis, searched
+from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, Ranges, log_axis, searched
 from reports.figures.chart import Chart
 from reports.figures.frames import best, complete, rows
 from reports.figures.labels import inert, lines, number_or_none, pct, short
@@ -43,6 +43,7 @@ class SliceInfo(NamedTuple):
     name: Hyperparameter
     dots: list[Dot]  # over the learning rate or 1 - beta
     best: Dot | None
+    span: tuple[float, float]  # in which it was searched
 
 
 class ImportancesInfo(NamedTuple):
@@ -99,11 +100,11 @@ def history_alt(info: HistoryInfo) -> str:
 HISTORY = Chart(history_info, history_figure, history_alt)
 
 
-def slice_info(trials: pd.DataFrame, name: Hyperparameter) -> SliceInfo | None:
+def slice_info(trials: pd.DataFrame, name: Hyperparameter, ranges: Ranges = RANGES) -> SliceInfo | None:
     """Validation top-1 over one hyperparameter, from the trials of one cell; None where no trial has a value."""
     values = searched(trials, name)
     dots = _dots(trials[values > 0], values[values > 0])
-    return SliceInfo(name, dots, _best(dots, trials)) if dots else None
+    return SliceInfo(name, dots, _best(dots, trials), ranges[name]) if dots else None
 
 
 def slice_figure(info: SliceInfo) -> go.Figure:
@@ -120,8 +121,7 @@ def slice_figure(info: SliceInfo) -> go.Figure:
                 name="best",
             )
         )
-    low, high = RANGES[info.name]
-    every = [low, high, *(dot.x for dot in info.dots)]  # an older sweep may have searched a wider range
+    every = [*info.span, *(dot.x for dot in info.dots)]  # an older sweep may have searched a wider range
     xaxis = log_axis(min(every), max(every), TITLES[info.name])
     return style.figure(traces, _HEIGHT, xaxis=xaxis, yaxis={"title": {"text": TOP1}})
 
@@ -134,9 +134,9 @@ def slice_alt(info: SliceInfo) -> str:
 SLICE = Chart(slice_info, slice_figure, slice_alt)
 
 
-def importances_info(trials: pd.DataFrame) -> ImportancesInfo | None:
+def importances_info(trials: pd.DataFrame, ranges: Ranges = RANGES) -> ImportancesInfo | None:
     """From the trials of one cell; None where they are too few to tell."""
-    found = sorted(importances(trials).items(), key=lambda item: -item[1][0])
+    found = sorted(importances(trials, ranges["learning_rate"]).items(), key=lambda item: -item[1][0])
     if not found:
         return None
     means, stds = zip(*(numbers for _, numbers in found), strict=True)
@@ -169,12 +169,13 @@ def importances_alt(info: ImportancesInfo) -> str:
 IMPORTANCES = Chart(importances_info, importances_figure, importances_alt)
 
 
-def edge_note(trials: pd.DataFrame) -> str:
+def edge_note(trials: pd.DataFrame, ranges: Ranges = RANGES) -> str:
     """A sentence where the best trial of a cell sits within 5 % of an end of a range on the log scale, else ""."""
     winner = best(trials)
     if winner is None:
         return ""
-    near = [note for name in RANGES if (note := _edge(name, searched(winner.to_frame().T, name).iloc[0]))]
+    drawn = {name: searched(winner.to_frame().T, name).iloc[0] for name in ranges}
+    near = [note for name in ranges if (note := _edge(name, drawn[name], ranges[name]))]
     if not near:
         return ""
     return (
@@ -182,10 +183,10 @@ def edge_note(trials: pd.DataFrame) -> str:
     )
 
 
-def _edge(name: Hyperparameter, value: float) -> str:
+def _edge(name: Hyperparameter, value: float, span: tuple[float, float]) -> str:
     if not value > 0:
         return ""
-    low, high = RANGES[name]
+    low, high = span
     place = math.log(value / low) / math.log(high / low)
     if EDGE < place < 1 - EDGE:
         return ""

@@ -8,7 +8,7 @@ import pytest
 
 from reports.figures import axes
 from tests.figures import samples
-from tuning.search_space import DISTRIBUTIONS
+from tuning.search_space import DISTRIBUTIONS, distributions
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,22 @@ def test_an_axis_of_one_point_has_a_length():
 def test_the_ranges_are_those_of_the_search():
     searched = [(range_.low, range_.high) for range_ in DISTRIBUTIONS.values()]
     assert list(axes.RANGES.values()) == searched
+    searched = [(range_.low, range_.high) for range_ in distributions(finetunes=True).values()]
+    assert list(axes.FINETUNING_RANGES.values()) == searched
+
+
+@pytest.mark.parametrize(
+    ("settings", "finetunes"),
+    [
+        ({}, False),
+        ({"freeze_conv": "true", "weights": "imagenet"}, False),
+        ({"freeze_conv": "false", "weights": "none"}, False),
+        ({"freeze_conv": "false", "weights": "imagenet"}, True),
+        ({"freeze_conv": "false", "weights": "here.h5"}, True),
+    ],
+)
+def test_finetuning_is_known_by_the_settings(settings, finetunes):
+    assert axes.ranges(settings) == (axes.FINETUNING_RANGES if finetunes else axes.RANGES)
 
 
 def test_betas_are_shown_as_they_are_searched():

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from reports.figures import search
+from reports.figures.axes import FINETUNING_RANGES, RANGES
 from reports.figures.frames import best
 from tests.figures import samples
 
@@ -86,6 +87,21 @@ def test_a_note_where_the_best_sits_at_an_edge(drawn, words):
     note = search.edge_note(trials)
     assert note.count(" is near its ") == len(words)
     assert all(word in note for word in words)
+
+
+def test_the_edges_are_those_of_the_sweeps_own_ranges():
+    trials = samples.trials(1).assign(learning_rate=0.0099, beta_1=0.9, beta_2=0.99)
+    assert search.edge_note(trials) == ""
+    assert "learning rate 0.0099 is near its upper end, 0.01" in search.edge_note(trials, FINETUNING_RANGES)
+
+
+def test_a_slice_is_as_wide_as_its_range():
+    rates = samples.trials(1).assign(learning_rate=1e-3)
+    widths = []
+    for ranges in (RANGES, FINETUNING_RANGES):
+        low, high = search.slice_figure(search.slice_info(rates, "learning_rate", ranges)).layout.xaxis.range
+        widths.append(high - low)
+    assert widths[0] > widths[1] > 3
 
 
 @pytest.mark.parametrize(("share", "is_near"), [(0.04, True), (0.06, False), (0.94, False), (0.96, True)])
