@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -87,6 +88,14 @@ def test_where_the_data_lie_is_free(url):
     assert (
         open_study(url, dataclasses.replace(BASE, data_dir="elsewhere", work_dir="there", engine="keras")).name == NAME
     )
+
+
+@pytest.mark.parametrize(("freeze_conv", "refused"), [(True, False), (False, True)])
+def test_what_only_finetuning_reads_is_free_elsewhere(url, freeze_conv, refused):
+    base = dataclasses.replace(BASE, freeze_conv=freeze_conv)
+    run(open_study(url, base), 1)
+    with pytest.raises(UserError, match=r"layer_decay 0\.5") if refused else contextlib.nullcontext():
+        open_study(url, dataclasses.replace(base, layer_decay=0.5))
 
 
 def test_among_equals_the_lowest_loss_is_best_and_then_the_earliest(url):

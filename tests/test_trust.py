@@ -38,6 +38,12 @@ def test_a_sweep_says_what_it_is_of(tracker):
     assert known["MLflow run"] == sweep
 
 
+def test_only_finetuning_says_how_it_was_done():
+    settings = {"weights": "imagenet", "freeze_conv": "false", "unfreeze": "3", "layer_decay": "0.8"}
+    assert trust._protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"
+    assert trust._protocol({**settings, "freeze_conv": "true"}) == "weights imagenet, freeze_conv true"
+
+
 def test_what_was_not_recorded_is_said(tracker):
     sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1], bare=True)
     ((_, found),) = trust.facts(tables.read(tracker, [sweep]))
