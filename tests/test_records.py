@@ -25,11 +25,12 @@ def test_a_configuration_survives_its_tag():
 
 def test_a_weights_file_that_has_gone_leaves_the_model_usable(tmp_path):
     (tmp_path / "w.h5").touch()
-    config = TrainConfig(dataset="digits", weights=str(tmp_path / "w.h5"), seed=7)
+    config = TrainConfig(dataset="digits", weights=str(tmp_path / "w.h5"), freeze_conv=False, unfreeze=3, seed=7)
     tags = records.trained_tags(config, digits())
     (tmp_path / "w.h5").unlink()
     read = records.trained_config("run", tags)
     assert (read.dataset, read.cell, read.seed, read.weights) == ("digits", config.cell, 7, "none")
+    assert read.unfreeze == "all"
 
 
 def test_other_training_pictures_are_refused():
