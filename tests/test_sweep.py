@@ -173,11 +173,11 @@ def test_whole_networks_are_searched_one_by_one(config):
 @pytest.mark.slow
 def test_finetuning_is_searched_and_pruned_in_its_own_range(config):
     config = dataclasses.replace(
-        config, freeze_conv=False, unfreeze=1, resolutions=(32,), epochs=9, trials=5, pruner="successive_halving"
+        config, freeze_conv=False, unfreeze=1, resolutions=(32,), epochs=4, trials=4, pruner="successive_halving"
     )
     tracker = tracking.connect("alpharho")
     (found,), _ = run(config, tracker)
-    assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 5
+    assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 4
     assert found.metrics["trials_pruned"] > 0
     assert found.metrics["params_trainable"] < 110_000
     trials = tracker.search("tags.`alpharho.kind` = 'trial'")
