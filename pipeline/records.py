@@ -97,7 +97,8 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
     params = json.loads(tags[CONFIG_TAG])
     if params["weights"] not in ("imagenet", "tiny", "none") and not Path(params["weights"]).is_file():
         # The model is whole without the file that it began with; only its untrained score is lost.
-        params |= {"weights": "none", "freeze_conv": "false", "head_init": "auto", "unfreeze": "all"}
+        params |= {"weights": "none", "freeze_conv": "false"}
+        params |= {"head_init": "auto", "unfreeze": "all", "views": "none"}  # nothing else fits these two
     return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in params.items()])
 
 

@@ -32,13 +32,16 @@ class HeadTrainer:
         self.backbone = backbones.load(config.cell, config.weights)
         start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
         others = _loadable(beside, config)
-        self.table = features.load(dataset.train, dataset.source, self.backbone, config.work_dir, config.engine, others)
+        where = (dataset.source, self.backbone, config.work_dir)
+        self.table = features.load(dataset.train, *where, config.engine, others, config.views)
         _require_trained(self.table.features, config.weights)
+        # To train on; a picture is validated as it is.
+        self._views = [view for view in (self.table.features, self.table.mirrored) if view is not None]
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._scaling = Scaling.of(self.table.features[train])
         self._start = self._scaling.onto_scaled(start)
         self._labels = dataset.train.labels
-        self._train, self._val = self._samples(train), self._samples(val)
+        self._train, self._val = self._samples(train, self._views), self._samples(val, self._views[:1])
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Head]]:
         """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
@@ -51,13 +54,16 @@ class HeadTrainer:
         Raises UserError where the loss stops being a number.
         """
         config = dataclasses.replace(config, epochs=len(rates))
-        whole = self._samples(np.arange(len(self._labels)))
+        whole = self._samples(np.arange(len(self._labels)), self._views)
         (fit,) = heads.fit(whole, None, self._start, [config], schedules.Fixed(rates[:, None]))
         fit.require_finite()
         return dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best))
 
-    def _samples(self, rows: np.ndarray) -> Samples:
-        return Samples(self._scaling.apply(self.table.features[rows]), self._labels[rows])
+    def _samples(self, rows: np.ndarray, views: Sequence[np.ndarray]) -> Samples:
+        """These pictures in each of the views, one view after the other."""
+        seen = [self._scaling.apply(view[rows]) for view in views]
+        features = np.concatenate(seen) if len(seen) > 1 else seen[0]  # which would be copied
+        return Samples(features, np.tile(self._labels[rows], len(seen)))
 
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""

@@ -50,6 +50,7 @@ def test_a_cell_of_another_backbone_carries_its_name(cell, name):
         ({"weights": "none", "freeze_conv": False, "head_init": "imagenet"}, "head_init imagenet", "weights none"),
         ({"weights": "tiny"}, "alpha of (0.25, 0.5)", "alpha 1.0"),
         ({**TINY, "head_init": "imagenet"}, "head_init imagenet", "weights tiny"),
+        ({"freeze_conv": False, "views": "flip"}, "views none", "--augment flip_crop"),
         ({"weights": "missing.h5"}, "a file that exists", "missing.h5"),
         ({"learning_rate": -1.0}, "learning_rate > 0", "-1.0"),
         ({"learning_rate": float("inf")}, "learning_rate > 0", "inf"),

@@ -23,13 +23,20 @@ def test_a_study_is_named_by_data_cell_and_mode():
     config = SweepConfig()
     names = {
         studies.study_name(dataclasses.replace(config, **options), "mobilenet_0.75_192")
-        for options in ({}, {"freeze_conv": False}, {"head_init": "random"}, {"protocol": "report"})
+        for options in (
+            {},
+            {"freeze_conv": False},
+            {"head_init": "random"},
+            {"protocol": "report"},
+            {"head_init": "random", "views": "flip"},
+        )
     }
     assert names == {
         "stanford_dogs-mobilenet_0.75_192-frozen",
         "stanford_dogs-mobilenet_0.75_192-finetuned",
         "stanford_dogs-mobilenet_0.75_192-frozen-random",
         "stanford_dogs-mobilenet_0.75_192-frozen-report",
+        "stanford_dogs-mobilenet_0.75_192-frozen-random-flip",
     }
 
 

@@ -81,6 +81,26 @@ def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     np.testing.assert_array_equal(one.best.kernel, scaling.onto_plain(fit.best).kernel)
 
 
+def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, views="flip", work_dir=str(tmp_path))
+    flipped = HeadTrainer(config, dataset)
+    train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    scaling = Scaling.of(np.asarray(trainer.table.features)[train])
+    np.testing.assert_allclose(flipped._val.features, trainer._val.features)
+    assert len(flipped._val.labels) == len(val)
+    seen = (flipped.table.features[train], flipped.table.mirrored[train])
+    np.testing.assert_array_equal(flipped._train.features, scaling.apply(np.concatenate(seen)))
+    np.testing.assert_array_equal(flipped._train.labels, np.tile(dataset.train.labels[train], 2))
+    both = Samples(
+        scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored))),
+        np.tile(dataset.train.labels, 2),
+    )
+    start = scaling.onto_scaled(transfer.start_head(config, flipped.backbone, dataset.class_names))
+    (fit,) = heads.fit(both, None, start, [CONFIG], schedules.Fixed(np.full((CONFIG.epochs, 1), 0.01)))
+    refit = flipped.refit(config, np.full(CONFIG.epochs, 0.01))
+    np.testing.assert_array_equal(refit.best.kernel, scaling.onto_plain(fit.best).kernel)
+
+
 def test_a_refit_that_diverges_is_refused(trainer):
     with pytest.raises(UserError, match="a loss that is a number"):
         trainer.refit(CONFIG, np.array([1e38, 1e38]))

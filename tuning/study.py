@@ -46,11 +46,10 @@ FIT = "fit"  # user attribute of a trial: what came of it (tuning/outcomes.py)
 
 
 def study_name(config: SweepConfig | TrainConfig, cell_name: str) -> str:
-    """Like stanford_dogs-mobilenet_0.75_192-frozen; a protocol and a head_init that were asked for stand behind it."""
+    """Like stanford_dogs-mobilenet_0.75_192-frozen; a protocol, head_init and views that were asked for come last."""
     mode = "frozen" if config.freeze_conv else "finetuned"
-    protocol = "" if config.protocol == "paper" else f"-{config.protocol}"
-    head_init = "" if config.head_init == "auto" else f"-{config.head_init}"
-    return f"{config.dataset}-{cell_name}-{mode}{protocol}{head_init}"
+    asked = {config.protocol: "paper", config.head_init: "auto", config.views: "none"}
+    return "-".join([config.dataset, cell_name, mode, *(name for name, usual in asked.items() if name != usual)])
 
 
 class NoFinishedTrialError(UserError):

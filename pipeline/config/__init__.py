@@ -25,6 +25,7 @@ from pipeline.config.fits import (
     Protocol,
     TrainConfig,
     Unfreeze,
+    Views,
     check_adam,
 )
 from pipeline.config.ranges import (
@@ -72,6 +73,7 @@ __all__ = [
     "SweepConfig",
     "TrainConfig",
     "Unfreeze",
+    "Views",
     "as_params",
     "check_adam",
     "check_weights",

@@ -17,6 +17,7 @@ Protocol = Literal["paper", "report"]
 Augment = Literal["flip_crop", "crop", "none"]
 Unfreeze = int | Literal["all"]
 EngineName = Literal["auto", "keras", "litert"]
+Views = Literal["none", "flip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class FitConfig(DataConfig):
     """fine-tuning: part of every label that goes to all classes alike; heads on frozen features have none"""
     engine: EngineName = "auto"
     """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
+    views: Views = "none"
+    """flip trains heads on each picture's mirror image, too, which doubles an epoch; not for digits and letters"""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -86,6 +89,12 @@ class FitConfig(DataConfig):
             "ImageNet weights for head_init imagenet",
             f"weights {self.weights}",
             "choose --head_init random",
+        )
+        require(
+            self.views == "none" or self.freeze_conv,
+            "views none where the whole network is trained",
+            f"views {self.views} with freeze_conv false",
+            "--augment flip_crop mirrors pictures there",
         )
         self._check_finetuning()
         for cell in self.cells:

@@ -9,6 +9,7 @@ hash is checked whenever it is read.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
@@ -20,13 +21,13 @@ from filelock import FileLock, Timeout
 
 from pipeline import progress
 from pipeline.backbones import Backbone, preprocessing
-from pipeline.config import EngineName
+from pipeline.config import EngineName, Views
 from pipeline.datasets import Split
 from pipeline.errors import UserError
-from pipeline.features.extract import extract
+from pipeline.features.extract import Wanted, extract
 from pipeline.features.partial import JOURNAL, Partial, hash_of
 
-CELLS_AT_ONCE = 4  # tables that one pass makes: their backbones lie in memory together
+CELLS_AT_ONCE = 4  # whose tables one pass makes: their backbones lie in memory together
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class FeatureTable:
 
     Attributes:
         features: float32 (n, d), memory-mapped, read-only, in the order of the split.
+        mirrored: the same of the mirror images, where they were asked for.
         pictures_per_second: from encoded picture to features, measured when this table was made, with those of other
             cells where one pass made several.
     """
 
     features: np.ndarray
     pictures_per_second: float
+    mirrored: np.ndarray | None = None
 
 
 def load(
@@ -50,8 +53,11 @@ def load(
     work_dir: str,
     engine: EngineName = "auto",
     beside: Iterable[Backbone] = (),
+    views: Views = "none",
 ) -> FeatureTable:
     """Reads the table of `split` under `backbone`, or makes it; one process makes it while others wait.
+
+    The mirror images have a table of their own, made in the same pass where both are missing.
 
     Args:
         source: name and version of the data set.
@@ -61,18 +67,21 @@ def load(
     Raises:
         UserError: a picture cannot be decoded (it is named), or the features are not finite.
     """
-    place = _Place.of(split, source, backbone, work_dir)
+    places = _Place.all(split, source, backbone, work_dir, views)
     with contextlib.ExitStack() as locks:
-        locks.enter_context(place.lock)
-        if table := place.read():
-            return table
-        places = [place]
-        for other in beside:
-            if len(places) == CELLS_AT_ONCE:
-                break
-            _join(places, _Place.of(split, source, other, work_dir), locks)
-        _make(places, split, engine, work_dir)
-        return place.read_whole()
+        for place in places:
+            locks.enter_context(place.lock)
+        tables = [place.read() for place in places]
+        missing = [place for place, table in zip(places, tables, strict=True) if table is None]
+        if missing:
+            for other in beside:
+                if len({id(place.backbone) for place in missing}) == CELLS_AT_ONCE:
+                    break
+                for place in _Place.all(split, source, other, work_dir, views):
+                    _join(missing, place, locks)
+            _make(missing, split, engine, work_dir)
+        plain, *mirrored = [table or place.read_whole() for place, table in zip(places, tables, strict=True)]
+    return dataclasses.replace(plain, mirrored=mirrored[0].features) if mirrored else plain
 
 
 @dataclass(frozen=True)
@@ -83,9 +92,16 @@ class _Place:
     shaped_by: dict[str, str]
     rows: int
     backbone: Backbone
+    mirrored: bool
 
     @staticmethod
-    def of(split: Split, source: str, backbone: Backbone, work_dir: str) -> _Place:
+    def all(split: Split, source: str, backbone: Backbone, work_dir: str, views: Views) -> list[_Place]:
+        """That of the pictures, and that of their mirror images where `views` says so."""
+        sides = (False, True) if views == "flip" else (False,)
+        return [_Place.of(split, source, backbone, work_dir, mirrored) for mirrored in sides]
+
+    @staticmethod
+    def of(split: Split, source: str, backbone: Backbone, work_dir: str, mirrored: bool = False) -> _Place:
         shaped_by = {
             "data": source,
             "split": split.name,
@@ -93,11 +109,12 @@ class _Place:
             "cell": backbone.cell.name,
             "weights": backbone.digest,
             "preprocessing": preprocessing(backbone.cell),
+            **({"view": "mirrored"} if mirrored else {}),
         }
         key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
         folder = Path(work_dir, "features", key)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return _Place(folder, shaped_by, len(split), backbone)
+        return _Place(folder, shaped_by, len(split), backbone, mirrored)
 
     @property
     def lock(self) -> FileLock:
@@ -141,15 +158,16 @@ def _join(places: list[_Place], other: _Place, locks: contextlib.ExitStack) -> N
 
 def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str) -> None:
     with contextlib.ExitStack() as files:
-        partials = []
+        tables = []
         for place in places:
             shape = (place.rows, place.backbone.model.output_shape[-1])
-            partials.append(files.enter_context(Partial(place.folder, shape, place.shaped_by)))
+            partial = files.enter_context(Partial(place.folder, shape, place.shaped_by))
+            tables.append(Wanted(place.backbone, partial, place.mirrored))
         try:
-            extract(split, [place.backbone for place in places], partials, engine, work_dir)
+            extract(split, tables, engine, work_dir)
         except UserError:  # of these pictures or weights nothing will ever come
-            for partial in partials:
-                partial.discard()
+            for table in tables:
+                table.partial.discard()
             raise
-        for partial in partials:
-            partial.finish()
+        for table in tables:
+            table.partial.finish()

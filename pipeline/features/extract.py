@@ -10,6 +10,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -30,56 +32,83 @@ Batch = dict[str, np.ndarray]
 """form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
 
 
-def extract(
-    split: Split, backbones: Sequence[Backbone], partials: Sequence[Partial], asked: EngineName, work_dir: str
-) -> None:
-    """Completes `partials`, the tables of `split` under `backbones`.
+@dataclass(frozen=True)
+class Wanted:
+    """A table that a pass is to complete.
+
+    Attributes:
+        mirrored: of the pictures' mirror images. Resizing is symmetric, so they are mirrored after it.
+    """
+
+    backbone: Backbone
+    partial: Partial
+    mirrored: bool
+
+    @property
+    def form(self) -> str:
+        return _form(self.backbone.cell)
+
+
+Lane = tuple[Callable[[Batch], np.ndarray], Partial]
+"""What makes a table's features of a batch, and where they go."""
+
+
+def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir: str) -> None:
+    """Completes the tables of `split`.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine.
     """
-    todo = [(backbone, partial) for backbone, partial in zip(backbones, partials, strict=True) if not partial.is_whole]
+    todo = [table for table in tables if not table.partial.is_whole]
     if not todo:
         return
-    begin = min(partial.rows for _, partial in todo)
-    batches = _batches(split, begin, [backbone.cell for backbone, _ in todo])
+    begin = min(table.partial.rows for table in todo)
+    batches = _batches(split, begin, [table.backbone.cell for table in todo])
     first = next(batches)
-    lanes = []
-    for backbone, partial in todo:
-        form = _form(backbone.cell)
-        engine = engines.make(asked, backbone, work_dir, first[form])
-        lanes.append((engine, form, partial))
-    for engine, _, partial in lanes:
-        partial.start_clock(engine.name)
-    cells = backbones[0].cell.name if len(backbones) == 1 else f"of {len(backbones)} cells"
-    with progress.bar(f"features {split.name} {cells}", total=len(split), unit="img") as advance:
+    made: dict[int, Engine] = {}  # both views of a backbone share one
+    for table in todo:
+        if id(table.backbone) not in made:
+            made[id(table.backbone)] = engines.make(asked, table.backbone, work_dir, first[table.form])
+    lanes: list[Lane] = []
+    for table in todo:
+        engine = made[id(table.backbone)]
+        table.partial.start_clock(engine.name)
+        lanes.append((partial(_features, engine, table.form, table.mirrored), table.partial))
+    cells = list(dict.fromkeys(table.backbone.cell.name for table in tables))
+    title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
+    with progress.bar(title, total=len(split), unit="img") as advance:
         advance(begin)
-        _run(first, batches, begin, lanes, advance)
+        _run(first, batches, begin, max(engine.lanes for engine in made.values()), lanes, advance)
+
+
+def _features(engine: Engine, form: str, mirrored: bool, batch: Batch) -> np.ndarray:
+    """float32 (n, d)."""
+    return engine(np.ascontiguousarray(batch[form][:, :, ::-1]) if mirrored else batch[form])
 
 
 def _run(
     first: Batch,
     others: Iterator[Batch],
     begin: int,
-    lanes: Sequence[tuple[Engine, str, Partial]],
+    threads: int,
+    lanes: Sequence[Lane],
     advance: Callable[[int], None],
 ) -> None:
     """Computes batches ahead of the one that is written next, in as many threads as the engines have use for."""
-    threads = max(engine.lanes for engine, _, _ in lanes)
     pending: deque[tuple[int, list[tuple[Partial, Future[np.ndarray]]]]] = deque()
 
     def write() -> None:
         count, results = pending.popleft()
-        for partial, features in results:
-            partial.add(features.result())
+        for table, features in results:
+            table.add(features.result())
         advance(count)
 
     with ThreadPoolExecutor(threads) as pool:
         batch: Batch | None = first
         while batch is not None:
             count = len(next(iter(batch.values())))
-            wanting = [lane for lane in lanes if lane[2].rows <= begin]  # after a kill some tables are further
-            pending.append((count, [(partial, pool.submit(engine, batch[form])) for engine, form, partial in wanting]))
+            wanting = [lane for lane in lanes if lane[1].rows <= begin]  # after a kill some tables are further
+            pending.append((count, [(table, pool.submit(compute, batch)) for compute, table in wanting]))
             begin += count
             if len(pending) > threads:
                 write()

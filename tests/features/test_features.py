@@ -198,6 +198,23 @@ def test_one_pass_makes_the_tables_of_several_cells(backbone, larger, tmp_path):
         np.testing.assert_array_equal(table.features, load(split, one, tmp_path / "apart").features)
 
 
+def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, larger, tmp_path):
+    split, passes = pictures(), []
+    counted = dataclasses.replace(split, raw=lambda: passes.append(1) or split.raw())
+    made = features.load(counted, "noise:1", backbone, str(tmp_path), beside=[larger], views="flip")
+    assert (len(passes), tables(tmp_path)) == (1, 4)
+    mirror_images = np.stack([picture[:, ::-1] for picture, _label in split.pictures()])
+    mirrored = from_arrays("train", mirror_images, split.labels, "noise")
+    np.testing.assert_allclose(made.mirrored, load(mirrored, backbone, tmp_path / "images").features, atol=1e-5)
+    load(split, backbone, tmp_path / "grown")
+    (plain,) = (tmp_path / "grown" / "features").glob("*/features.npy")
+    before = plain.stat().st_mtime_ns
+    grown = features.load(split, "noise:1", backbone, str(tmp_path / "grown"), views="flip")
+    assert (plain.stat().st_mtime_ns, tables(tmp_path / "grown")) == (before, 2)
+    np.testing.assert_array_equal(grown.features, made.features)
+    np.testing.assert_array_equal(grown.mirrored, made.mirrored)
+
+
 def test_nothing_is_made_beside_a_table_that_is_there(backbone, tmp_path):
     load(pictures(), backbone, tmp_path)
     features.load(pictures(), "noise:1", backbone, str(tmp_path), beside=(pytest.fail("loaded") for _ in range(1)))
