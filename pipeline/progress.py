@@ -29,7 +29,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Shows a bar while the block runs; yields `advance(count)`.
 
     Where stderr is no terminal, rich prints the finished bar alone.
@@ -41,6 +41,6 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         _Rate(unit),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)

@@ -9,6 +9,7 @@ numbers, and with the page report.html.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -21,12 +22,12 @@ from optuna.storages import RDBStorage
 from rich.console import Console
 
 from pipeline import baselines, cli, progress
-from pipeline.config import ReportConfig, SweepConfig
+from pipeline.config import Cell, ReportConfig, SweepConfig
 from pipeline.errors import UserError, first_line
 from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
-from tuning.storage import explained, open_storage, patiently, shown
+from tuning.storage import explained, open_storage, patiently, shown, sqlite_file
 from tuning.study import CellStudy
 from tuning.workers import Crew
 
@@ -34,6 +35,10 @@ from tuning.workers import Crew
 def main() -> None:
     """A sweep by the flags; ends with its table, and with exit code 2 where a cell came to nothing."""
     config = cli.parse(SweepConfig)
+    if config.plan:
+        with explained(config.storage):
+            _plan(config)
+        return
     crew = Crew(config, work) if config.workers > 1 else None
     with explained(config.storage):
         storage = open_storage(config.storage)
@@ -49,6 +54,28 @@ def main() -> None:
         _report(config, storage)
     if failures:
         raise UserError("; ".join(failures))
+
+
+def _plan(config: SweepConfig) -> None:
+    """Prints what the sweep will cost; begins no study and makes no database."""
+    from pipeline import datasets
+    from tuning import plan
+
+    file = sqlite_file(config.storage)
+    found = {} if file and not file.exists() else _begun(config, open_storage(config.storage))
+    costs = plan.make(config, datasets.load(config), found, thorough=True)
+    if costs is None:
+        print("nothing is left to do")
+    else:
+        Console().print(costs.table())
+
+
+def _begun(config: SweepConfig, storage: RDBStorage) -> dict[Cell, CellStudy]:
+    found = {}
+    for cell, name in zip(config.cells, _names(config), strict=True):
+        with contextlib.suppress(KeyError):
+            found[cell] = studies.find_study(storage, name, {})
+    return found
 
 
 def take_part(config: SweepConfig, first: int) -> tuple[list[CellResult], list[str]]:

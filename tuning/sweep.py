@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ from pipeline.datasets import Dataset
 from pipeline.errors import UserError, first_line
 from pipeline.tracking import Tracker
 from pipeline.tracking.runs import ERROR_TAG, Status
-from tuning import claims
+from tuning import claims, plan
 from tuning import study as studies
 from tuning.results import CellResult
 from tuning.search import CellSearch, is_finished, read_result
-from tuning.storage import GRACE_SECONDS, OUTAGES, exclusive, impatient, shown
+from tuning.storage import GRACE_SECONDS, OUTAGES, LockedElsewhereError, exclusive, impatient, shown
 from tuning.study import CellStudy
 
 SWEEP_KEY = "mlflow_sweep_key"  # a user attribute of a study: by what MLflow knows the sweep's run
@@ -39,6 +40,8 @@ def sweep(
     sweeper = _Sweeper(config, dataset, cells, tracker)
     failures: list[str] = []
     if tracker.adopts or not all(is_finished(study, config.trials, tracker) for study in cells.values()):
+        if first == 0:  # the others of this command would say the same
+            _tell_plan(config, storage, dataset, cells)
         tracker.ensure_baselines([row.as_run() for row in baselines.load()])
         try:
             failures = sweeper.search(storage, first)
@@ -49,6 +52,13 @@ def sweep(
         sweeper.mend(run_id)
     finished = {cell: study for cell, study in cells.items() if is_finished(study, config.trials, tracker)}
     return [read_result(cell, study, tracker) for cell, study in finished.items()], failures
+
+
+def _tell_plan(config: SweepConfig, storage: RDBStorage, dataset: Dataset, cells: Studies) -> None:
+    """One line about what is to come. What cannot be measured is refused when its turn comes."""
+    with contextlib.suppress(UserError, LockedElsewhereError), exclusive(storage.engine, "plan", wait=False):
+        if found := plan.make(config, dataset, cells, thorough=False):
+            progress.note(found.line(config.workers))
 
 
 def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> Studies:

@@ -34,6 +34,8 @@ class SweepConfig(FitConfig):
     """processes on this machine; with GPUs, each worker has one of them"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's storage; further machines join the sweep through postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"""
+    plan: bool = False
+    """measure for some ten seconds, print what the sweep will cost, and stop"""
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -58,4 +58,4 @@ def _without_unreadable(dataset: Dataset) -> Dataset:
                 f"{before.name}. Way out: mend its pictures, or remove the class"
             )
     skipped = tuple(f"{name}: {reason}" for reasons in bad.values() for name, reason in reasons.items())
-    return dataclasses.replace(dataset, train=train, read_test=lambda: test, skipped=skipped)
+    return dataclasses.replace(dataset, train=train, read_test=lambda: test, num_test=len(test), skipped=skipped)

@@ -28,4 +28,5 @@ def load(config: DataConfig) -> Dataset:
         class_names=class_names,
         train=whole.subset(train),
         read_test=lambda: dataclasses.replace(whole.subset(test), name="test"),
+        num_test=len(test),
     )

@@ -46,6 +46,7 @@ def load(config: DataConfig) -> Dataset:
         class_names=class_names,
         train=_read("train", root, train, class_names),
         read_test=partial(_read, "test", root, test, class_names),
+        num_test=len(test),
     )
 
 

@@ -37,7 +37,12 @@ _CANVAS = 96  # px; drawn large, turned, then shrunk to SIDE, so that edges are 
 def load(_config: DataConfig) -> Dataset:
     """Draws the training pictures; the test pictures are drawn when they are asked for."""
     return Dataset(
-        name="letters", version="1", class_names=CLASS_NAMES, train=_split("train"), read_test=lambda: _split("test")
+        name="letters",
+        version="1",
+        class_names=CLASS_NAMES,
+        train=_split("train"),
+        read_test=lambda: _split("test"),
+        num_test=TEST_SIZE,
     )
 
 

@@ -80,6 +80,7 @@ class Dataset:
 
     Attributes:
         read_test: makes the test split, when it is first asked for: training never touches a test picture.
+        num_test: how many pictures the test split has, as far as that is known without reading one.
         skipped: "id: reason" of each picture that was left out because it cannot be decoded.
     """
 
@@ -88,6 +89,7 @@ class Dataset:
     class_names: tuple[str, ...]
     train: Split
     read_test: Callable[[], Split]
+    num_test: int | None = None
     skipped: tuple[str, ...] = ()
 
     @cached_property

@@ -60,11 +60,12 @@ def load(config: DataConfig) -> Dataset:
     train = _scan(builder, "train", "train", keys)
     if len(stored) > 1:
         read_test = partial(_scan, builder, stored[1], "test", keys)
+        num_test = builder.info.splits[stored[1]].num_examples
     else:
         kept, held_out = splits.hold_out(train.labels, class_names, config.test_fraction)
         read_test = partial(dataclasses.replace, train.subset(held_out), name="test")
-        train = train.subset(kept)
-    return Dataset(name, version, class_names, train, read_test)
+        train, num_test = train.subset(kept), len(held_out)
+    return Dataset(name, version, class_names, train, read_test, num_test)
 
 
 def _open(config: DataConfig) -> tfds.core.DatasetBuilder:

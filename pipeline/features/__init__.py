@@ -84,6 +84,18 @@ def load(
     return dataclasses.replace(plain, mirrored=mirrored[0].features) if mirrored else plain
 
 
+def rows_left(split: Split, source: str, backbone: Backbone, work_dir: str, views: Views = "none") -> int:
+    """How many pictures `load` would still go through, if nobody else were at it; no hash is checked."""
+    return max(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views))
+
+
+def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
+    """Whether there is a table of the split called `name`, told without reading that split's pictures."""
+    wanted = {"data": source, "split": name, "cell": backbone.cell.name, "weights": backbone.digest}
+    found = (json.loads(path.read_text()) for path in Path(work_dir, "features").glob("*/table.json"))
+    return any(wanted.items() <= about.items() for about in found)
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a table lies, or is to lie."""
@@ -119,6 +131,14 @@ class _Place:
     @property
     def lock(self) -> FileLock:
         return FileLock(f"{self.folder}.lock")
+
+    def rows_left(self) -> int:
+        """Those behind the last whole chunk."""
+        if self.folder.exists():
+            return 0
+        journal = self.folder.with_name(f"{self.folder.name}.part") / JOURNAL
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return self.rows - sum(json.loads(line)["rows"] for line in lines)
 
     def read(self) -> FeatureTable | None:
         """None where it is missing or damaged."""
@@ -158,16 +178,16 @@ def _join(places: list[_Place], other: _Place, locks: contextlib.ExitStack) -> N
 
 def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str) -> None:
     with contextlib.ExitStack() as files:
-        tables = []
+        partials = []
         for place in places:
             shape = (place.rows, place.backbone.model.output_shape[-1])
-            partial = files.enter_context(Partial(place.folder, shape, place.shaped_by))
-            tables.append(Wanted(place.backbone, partial, place.mirrored))
+            partials.append(files.enter_context(Partial(place.folder, shape, place.shaped_by)))
+        wanted = [Wanted(place.backbone, one, place.mirrored) for place, one in zip(places, partials, strict=True)]
         try:
-            extract(split, tables, engine, work_dir)
+            extract(split, wanted, engine, work_dir)
         except UserError:  # of these pictures or weights nothing will ever come
-            for table in tables:
-                table.partial.discard()
+            for partial in partials:
+                partial.discard()
             raise
-        for table in tables:
-            table.partial.finish()
+        for partial in partials:
+            partial.finish()

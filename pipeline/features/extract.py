@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +23,6 @@ from pipeline.config import Cell, EngineName
 from pipeline.datasets import Split, check_readable
 from pipeline.engines import Engine
 from pipeline.errors import UserError
-from pipeline.features.partial import Partial
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
 QUEUED = 2  # decoded batches that wait for a lane
@@ -30,6 +30,19 @@ BUFFER_BYTES = 256 * 2**20  # that tf.data may fill; by default it takes half of
 
 Batch = dict[str, np.ndarray]
 """form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
+
+
+class Sink(Protocol):
+    """Where features go: pipeline.features.partial.Partial, of which these are a part."""
+
+    rows: int
+
+    @property
+    def is_whole(self) -> bool: ...
+
+    def start_clock(self, engine: str) -> None: ...
+
+    def add(self, features: np.ndarray) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Wanted:
     """
 
     backbone: Backbone
-    partial: Partial
+    sink: Sink
     mirrored: bool
 
     @property
@@ -49,20 +62,23 @@ class Wanted:
         return _form(self.backbone.cell)
 
 
-Lane = tuple[Callable[[Batch], np.ndarray], Partial]
+Lane = tuple[Callable[[Batch], np.ndarray], Sink]
 """What makes a table's features of a batch, and where they go."""
 
 
-def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir: str) -> None:
+def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir: str, shown: bool = True) -> None:
     """Completes the tables of `split`.
+
+    Args:
+        shown: with a progress bar.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine.
     """
-    todo = [table for table in tables if not table.partial.is_whole]
+    todo = [table for table in tables if not table.sink.is_whole]
     if not todo:
         return
-    begin = min(table.partial.rows for table in todo)
+    begin = min(table.sink.rows for table in todo)
     batches = _batches(split, begin, [table.backbone.cell for table in todo])
     first = next(batches)
     made: dict[int, Engine] = {}  # both views of a backbone share one
@@ -72,11 +88,11 @@ def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir:
     lanes: list[Lane] = []
     for table in todo:
         engine = made[id(table.backbone)]
-        table.partial.start_clock(engine.name)
-        lanes.append((partial(_features, engine, table.form, table.mirrored), table.partial))
+        table.sink.start_clock(engine.name)
+        lanes.append((partial(_features, engine, table.form, table.mirrored), table.sink))
     cells = list(dict.fromkeys(table.backbone.cell.name for table in tables))
     title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
-    with progress.bar(title, total=len(split), unit="img") as advance:
+    with progress.bar(title, total=len(split), unit="img", shown=shown) as advance:
         advance(begin)
         _run(first, batches, begin, max(engine.lanes for engine in made.values()), lanes, advance)
 
@@ -95,12 +111,12 @@ def _run(
     advance: Callable[[int], None],
 ) -> None:
     """Computes batches ahead of the one that is written next, in as many threads as the engines have use for."""
-    pending: deque[tuple[int, list[tuple[Partial, Future[np.ndarray]]]]] = deque()
+    pending: deque[tuple[int, list[tuple[Sink, Future[np.ndarray]]]]] = deque()
 
     def write() -> None:
         count, results = pending.popleft()
-        for table, features in results:
-            table.add(features.result())
+        for sink, features in results:
+            sink.add(features.result())
         advance(count)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -108,7 +124,7 @@ def _run(
         while batch is not None:
             count = len(next(iter(batch.values())))
             wanting = [lane for lane in lanes if lane[1].rows <= begin]  # after a kill some tables are further
-            pending.append((count, [(table, pool.submit(compute, batch)) for compute, table in wanting]))
+            pending.append((count, [(sink, pool.submit(compute, batch)) for compute, sink in wanting]))
             begin += count
             if len(pending) > threads:
                 write()

@@ -1,0 +1,166 @@
+"""Arithmetic of a plan: from what is left to do, and how fast this machine is, to seconds and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline import costs, heads
+from pipeline.config import MOBILENET_WIDTH, Cell, Pruner, SweepConfig
+
+# Seconds on two quiet cores, which compile an epoch in COMPILE there; elsewhere they are taken in proportion to it.
+COMPILE = 1.7
+START = 1.1  # the sweep's run, and the published rows in MLflow
+TRIAL = 0.05  # Optuna's and MLflow's transactions (tests/bench/studies.py)
+MODEL = 0.8  # the final model and its tables in MLflow
+REFIT = 0.9  # an epoch of one head compiled, with nothing to validate
+ENGINE = 0.3  # a converted model opened and compared with Keras, for the test pictures
+
+# An epoch of k heads takes time in proportion to HEADLESS + k (README: waves of 1, 8 and 16).
+HEADLESS = 2.7
+BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all
+# What pruning leaves of the time of all waves but the first, which teaches it (README: 40 trials on the dogs).
+PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.66, "hyperband": 0.53, "successive_halving": 0.28}
+SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
+
+PROCESS_BYTES = 9e8  # of tensorflow and mlflow
+PASS_BYTES = 4e8  # of decoded pictures that wait, and of interpreters
+COPIES = 4  # of the table while heads train: mapped from disk, scaled, handed to tensorflow, and gathered
+STATES = 5  # kernels, their moments, and what an update takes beside
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do for a cell.
+
+    Attributes:
+        rows: training pictures that its tables lack.
+        test_rows: test pictures, by the data set's metadata; 0 where their table is there or their number unknown.
+        trials: to be begun.
+    """
+
+    cell: Cell
+    rows: int
+    test_rows: int
+    trials: int
+
+    @property
+    def mult_adds(self) -> int:
+        return costs.mobilenet_mult_adds(self.cell, 1)
+
+    @property
+    def width(self) -> int:
+        return int(MOBILENET_WIDTH * self.cell.alpha)
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Seconds.
+
+    Attributes:
+        load: for a backbone.
+        ready: for an engine, when it is made first.
+        mult_add: for each one of a picture on its way, decoding included.
+        compile: for an epoch of a wave.
+        epoch: of a whole wave of the widest cell.
+    """
+
+    load: float
+    ready: float
+    mult_add: float
+    compile: float
+    epoch: float
+
+    @property
+    def pace(self) -> float:
+        """How many times slower this machine is than those two quiet cores."""
+        return self.compile / COMPILE
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all cells share.
+
+    Attributes:
+        rows: pictures of train and val.
+        views: of each in training, 1 or 2.
+    """
+
+    config: SweepConfig
+    rows: int
+    views: int
+    classes: int
+
+    @property
+    def train_rows(self) -> float:
+        return self.rows * self.views * (1 - self.config.val_fraction)
+
+
+def feature_seconds(work: Sequence[Work], task: Task, speeds: Speeds, made_ready: int) -> float:
+    """Of train and val; `made_ready` cells have their engines already."""
+    missing = [item for item in work if item.rows]
+    new = max(0, len(missing) - made_ready)
+    opened = len(work) * speeds.load + new * speeds.ready + (len(missing) - new) * ENGINE * speeds.pace
+    return opened + sum(item.rows * item.mult_adds for item in missing) * task.views * speeds.mult_add
+
+
+def test_seconds(work: Sequence[Work], speeds: Speeds) -> float:
+    """Of the test pictures' features, as far as their number is known."""
+    opened = sum(ENGINE * speeds.pace for item in work if item.test_rows)
+    return opened + sum(item.test_rows * item.mult_adds for item in work) * speeds.mult_add
+
+
+def trial_seconds(work: Sequence[Work], task: Task, speeds: Speeds, compiled: set[float]) -> float:
+    """Of the search; the epochs of the alphas `compiled` are known to this process."""
+    todo = [item for item in work if item.trials]
+    widest = max(item.width for item in work)
+    seconds = START * speeds.pace
+    for item in todo:
+        seconds += wave_epochs(item, task) * speeds.epoch * item.width / widest + item.trials * TRIAL * speeds.pace
+    for item in {item.cell.alpha: item for item in todo}.values():
+        wave, rest = min(task.config.wave, item.trials), item.trials % task.config.wave
+        shapes = 1 + (rest > 0 and item.trials > wave) + (SHRINKS if _shrinks(item, task) else 0)
+        seconds += (shapes - (item.cell.alpha in compiled)) * speeds.compile
+    return seconds
+
+
+def final_seconds(work: Sequence[Work], task: Task, speeds: Speeds) -> float:
+    """Of the best models: trained on train + val, and logged."""
+    widest = max(item.width for item in work)
+    one_head = (HEADLESS + 1) / (HEADLESS + min(task.config.wave, task.config.trials))
+    epochs = BEST_EPOCH * task.config.epochs * one_head / (1 - task.config.val_fraction)
+    fits = sum(epochs * speeds.epoch * item.width / widest for item in work)
+    return fits + (len(work) * MODEL + len({item.cell.alpha for item in work}) * REFIT) * speeds.pace
+
+
+def wave_epochs(item: Work, task: Task) -> float:
+    """How many epochs of whole waves the cell's trials come to, those that are pruned taken off."""
+    config, total = task.config, 0.0
+    wave = min(config.wave, config.trials)
+    for begin in range(0, item.trials, config.wave):
+        size = min(config.wave, item.trials - begin)
+        first = begin == 0 and item.trials == config.trials
+        share = 1.0 if first or not _shrinks(item, task) else PRUNED[config.pruner]
+        total += config.epochs * share * (HEADLESS + size) / (HEADLESS + wave)
+    return total
+
+
+def _shrinks(item: Work, task: Task) -> bool:
+    """Whether pruning pays: heads.py compiles fewer places where that saves enough, here half of them half-way."""
+    config = task.config
+    saved = min(config.wave, item.trials) // 2 * (config.epochs / 2) * task.train_rows * item.width * task.classes
+    return config.pruner != "none" and item.trials > config.wave and saved >= heads.WORTH_COMPILING
+
+
+def disk_bytes(work: Sequence[Work], task: Task) -> float:
+    """Of new feature tables, float32, and of the models in MLflow."""
+    tables = sum((item.rows * task.views + item.test_rows) * item.width * 4 for item in work)
+    return tables + sum(costs.mobilenet_params(item.cell, task.classes) * 4 for item in work)
+
+
+def memory_bytes(work: Sequence[Work], task: Task) -> float:
+    """At most, of one process."""
+    width = max(item.width for item in work)
+    table = COPIES * task.rows * task.views * width * 4
+    kernels = STATES * width * min(task.config.wave, task.config.trials) * task.classes * 4
+    return PROCESS_BYTES + max(PASS_BYTES, table + kernels)

@@ -1,0 +1,163 @@
+"""What a sweep will cost, told before it is begun: by `tuning/optimize.py --plan`, and at the head of every sweep.
+
+What is there already, tables and trials, is not counted again. No picture of the test split is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from pipeline import backbones, costs, datasets, features, speeds
+from pipeline.backbones import Backbone
+from pipeline.config import Cell, SweepConfig
+from pipeline.datasets import Dataset
+from pipeline.features import CELLS_AT_ONCE
+from tuning import costing
+from tuning import study as studies
+from tuning.costing import Speeds, Task, Work
+from tuning.study import CellStudy
+
+PICTURES = {False: 256, True: 640}  # thorough -> of the first training pictures, through the backbones
+TRAINED_BYTES = 2e9  # of a process that trains a whole network, its decoded pictures (finetune.py) beside
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Seconds of one process, and bytes."""
+
+    work: tuple[Work, ...]
+    features: float
+    test: float
+    trials: float
+    finals: float
+    disk: float
+    memory: float
+
+    @property
+    def seconds(self) -> float:
+        return self.features + self.test + self.trials + self.finals
+
+    def line(self, workers: int = 1) -> str:
+        """What stands at the head of a sweep."""
+        shared = f" with {workers} workers" if workers > 1 else ""
+        parts = (self.features + self.test, self.trials, self.finals)
+        features, trials, finals = (duration(part / workers) for part in parts)
+        return (
+            f"about {duration(self.seconds / workers)} to go{shared}: features {features}, trials {trials}, "
+            f"final models {finals}; {self.disk / 1e6:.0f} MB of disk, up to {self.memory / 1e9:.1f} GB of memory each"
+        )
+
+    def table(self) -> Table:
+        """What --plan prints."""
+        shown = Table(title="What the sweep will cost", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for column in ("what", "how many", "time"):
+            shown.add_column(column, justify="left" if column == "what" else "right")
+        rows, tested = (sum(getattr(item, name) for item in self.work) for name in ("rows", "test_rows"))
+        shown.add_row("pictures of train and val, times cells", f"{rows:,}", duration(self.features))
+        shown.add_row("pictures of test, times cells", f"{tested:,}" if tested else "-", duration(self.test))
+        shown.add_row("trials", f"{sum(item.trials for item in self.work):,}", duration(self.trials))
+        shown.add_row("best models, trained again and logged", f"{len(self.work)}", duration(self.finals))
+        shown.add_row("together, by one process", "", duration(self.seconds))
+        shown.add_row("disk", f"{self.disk / 1e6:,.0f} MB", "")
+        shown.add_row("memory of a process, at most", f"{self.memory / 1e9:.1f} GB", "")
+        return shown
+
+
+def make(config: SweepConfig, dataset: Dataset, found: Mapping[Cell, CellStudy], thorough: bool) -> Plan | None:
+    """Measures, and adds up what is left; None where nothing is.
+
+    Args:
+        found: the studies that have been begun.
+        thorough: for some ten seconds, pictures of every cell; else for about three, those of the largest cell alone,
+            beside the compiling of an epoch that this process need not do again.
+
+    Raises:
+        UserError: a backbone cannot be loaded, or a picture not be decoded.
+    """
+    cells = [cell for cell in config.cells if cell not in found or not found[cell].is_tested(config.trials)]
+    if not cells:
+        return None
+    begun, loaded = time.perf_counter(), _load(config, cells, thorough)
+    load = (time.perf_counter() - begun) / len(loaded)
+    work = tuple(_work(config, cell, dataset, found.get(cell), loaded.get(cell)) for cell in cells)
+    task = Task(config, len(dataset.train), 2 if config.views == "flip" else 1, dataset.num_classes)
+    if not config.freeze_conv:
+        return _of_networks(task, work, dataset)
+    measured = [loaded[item.cell] for item in work if item.rows and item.cell in loaded] if thorough else []
+    measured = measured[:CELLS_AT_ONCE] or [loaded[_largest(cells)]]
+    speed = _measure(task, work, dataset, measured, load, PICTURES[thorough])
+    return Plan(
+        work=work,
+        features=costing.feature_seconds(work, task, speed, len(measured)),
+        test=costing.test_seconds(work, speed),
+        trials=costing.trial_seconds(work, task, speed, set() if thorough else {_largest(cells).alpha}),
+        finals=costing.final_seconds(work, task, speed),
+        disk=costing.disk_bytes(work, task),
+        memory=costing.memory_bytes(work, task),
+    )
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _largest(cells: list[Cell]) -> Cell:
+    return max(cells, key=lambda cell: costs.mobilenet_mult_adds(cell, 1))
+
+
+def _load(config: SweepConfig, cells: list[Cell], thorough: bool) -> dict[Cell, Backbone]:
+    """All, where it is asked which tables are there: a table is known by its backbone."""
+    all_of_them = thorough or any(Path(config.work_dir, "features").glob("*"))
+    return {cell: backbones.load(cell, config.weights) for cell in cells if all_of_them or cell == _largest(cells)}
+
+
+def _work(
+    config: SweepConfig, cell: Cell, dataset: Dataset, study: CellStudy | None, backbone: Backbone | None
+) -> Work:
+    rows, test_rows = len(dataset.train) if config.freeze_conv else 0, dataset.num_test or 0
+    if backbone is not None and config.freeze_conv:
+        rows = features.rows_left(dataset.train, dataset.source, backbone, config.work_dir, config.views)
+        if features.has_table("test", dataset.source, backbone, config.work_dir):
+            test_rows = 0
+    trials = studies.left(study.trials(), config.trials) if study else config.trials
+    return Work(cell, rows, test_rows, trials)
+
+
+def _measure(
+    task: Task, work: tuple[Work, ...], dataset: Dataset, measured: list[Backbone], load: float, count: int
+) -> Speeds:
+    config = task.config
+    base = config.train_config(measured[0].cell)
+    ready, picture = speeds.of_pictures(base, dataset, measured, count)
+    mult_adds = sum(costs.mobilenet_mult_adds(backbone.cell, 1) for backbone in measured)
+    train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+    widest, wave = max(item.width for item in work), min(config.wave, max(item.trials for item in work) or config.wave)
+    rows = (len(train) * task.views, len(val))
+    compiling, epoch = speeds.of_epochs(base, rows, (widest, task.classes), wave)
+    return Speeds(load, ready / len(measured), picture / mult_adds / task.views, compiling, epoch)
+
+
+def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset) -> Plan:
+    """Of whole networks, by a few steps of the largest; the others in proportion to their mult-adds."""
+    config, largest = task.config, max(work, key=lambda item: item.mult_adds)
+    compiling, picture = speeds.of_networks(config.train_config(largest.cell), dataset)
+    rows = task.rows * (1 - config.val_fraction)
+    pruned = costing.PRUNED[config.pruner]
+    trials = finals = 0.0
+    for item in work:
+        epoch = rows * picture * item.mult_adds / largest.mult_adds
+        trials += item.trials * (compiling + epoch * config.epochs * pruned)
+        finals += compiling + epoch * config.epochs * costing.BEST_EPOCH / (1 - config.val_fraction)
+    # A picture that is only looked at takes a third of one that is learned from (forwards, and twice backwards).
+    test = sum(item.test_rows * picture * item.mult_adds / largest.mult_adds / 3 for item in work)
+    return Plan(work, 0.0, test, trials, finals, costing.disk_bytes(work, task), TRAINED_BYTES)
