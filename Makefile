@@ -31,6 +31,7 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.studies
 	$(BIN)/python -m tests.bench.sweeps
 	$(BIN)/python -m tests.bench.reports
+	$(BIN)/python -m pytest -m quiet -n 0
 
 chaos: .venv/ready-dev
 	$(BIN)/python -u -m tests.chaos

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import backbones, cli, costs, datasets
-from pipeline.config import Cell, DataConfig, TrainConfig, as_params
+from pipeline import cli, costs, datasets, sizes
+from pipeline.config import DataConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.errors import UserError
 from pipeline.tracking import Tracker
@@ -32,21 +31,12 @@ def cell_params(config: TrainConfig) -> dict[str, object]:
 
 def cell_costs(config: TrainConfig, num_classes: int) -> dict[str, float]:
     """params_total, params_trainable and mult_adds, with the head that is trained: 1000-way under protocol report."""
-    outputs = config.outputs(num_classes)
-    if config.backbone == "mobilenet":
-        return {
-            "params_total": costs.mobilenet_params(config.cell, outputs),
-            "params_trainable": costs.mobilenet_params_trainable(
-                config.cell, outputs, config.freeze_conv, config.unfreeze
-            ),
-            "mult_adds": costs.mobilenet_mult_adds(config.cell, outputs),
-        }
-    total, trainable, mult_adds, width = _counted(config.cell)
-    head = costs.dense_params(width, outputs)
+    size, outputs = sizes.of(config.cell), config.outputs(num_classes)
+    head = costs.dense_params(size.features, outputs)
     return {
-        "params_total": total + head,
-        "params_trainable": head if config.freeze_conv else trainable + head,
-        "mult_adds": mult_adds + costs.dense_mult_adds(width, outputs),
+        "params_total": size.params + head,
+        "params_trainable": head if config.freeze_conv else sizes.params_trainable(config.cell, config.unfreeze) + head,
+        "mult_adds": size.mult_adds + costs.dense_mult_adds(size.features, outputs),
     }
 
 
@@ -54,16 +44,6 @@ def output_names(config: TrainConfig, class_names: Sequence[str]) -> tuple[str, 
     """Of every output of the model: the classes, and numbers for those that protocol report has behind them."""
     unused = range(len(class_names), config.outputs(len(class_names)))
     return (*class_names, *(f"(output {number})" for number in unused))
-
-
-@functools.cache
-def _counted(cell: Cell) -> tuple[int, int, int, int]:
-    """Parameters, those of them that can be trained, mult-adds and features of a backbone that has no closed form.
-
-    Building it takes a second or two.
-    """
-    model = backbones.load(cell, "none").model
-    return (*costs.count_params(model), costs.count_mult_adds(model), model.output_shape[-1])
 
 
 def trained_tags(config: TrainConfig, dataset: Dataset) -> dict[str, str]:

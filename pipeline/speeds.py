@@ -7,6 +7,7 @@ is converted here stays in the work folder, and an epoch that is compiled here i
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -102,9 +103,11 @@ def of_networks(config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
     order = np.argsort(dataset.train.labels, kind="stable")  # whole classes, so that they can be cut
     count = max(int(STEPS * config.batch_size / (1 - config.val_fraction)), 2)
     few = dataclasses.replace(dataset, train=_whole_classes(dataset.train, order, count))
-    config = dataclasses.replace(config, epochs=2)
-    marks = [time.perf_counter()]
-    trainer_for(config, few).fit([config], partial(_mark, marks))
+    with tempfile.TemporaryDirectory() as folder:  # for the features of these few, if heads are trained first
+        config = dataclasses.replace(config, epochs=2, work_dir=folder, engine="keras")
+        trainer = trainer_for(config, few)
+        marks = [time.perf_counter()]
+        trainer.fit([config], partial(_mark, marks))
     first, second = np.diff(marks)
     train, _val = datasets.cut(few.train, config.val_fraction, config.seed)
     return max(0.0, first - second), second / len(train)

@@ -13,7 +13,7 @@ from tuning.costing import Speeds, Task, Work
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25, 0.5), resolutions=(64,), trials=16, epochs=10)
 SMALL, WIDE = (Work(cell, rows=1000, test_rows=100, trials=16) for cell in CONFIG.cells)
 DONE = Work(Cell(0.5, 64), rows=0, test_rows=0, trials=0)
-TASK = Task(CONFIG, rows=1000, views=1, classes=10)
+TASK = Task(CONFIG, rows=1000, views=1, outputs=10)
 SPEEDS = Speeds(load=0.5, ready=2.0, mult_add=1e-9, compile=costing.COMPILE, epoch=0.1)
 
 
@@ -52,7 +52,7 @@ def test_waves_that_are_not_full_cost_less_and_not_in_proportion():
 
 
 def test_pruning_is_counted_where_waves_shrink():
-    many = dataclasses.replace(TASK, rows=12_000, classes=120)
+    many = dataclasses.replace(TASK, rows=12_000, outputs=120)
     wide = Work(Cell(1.0, 224), rows=0, test_rows=0, trials=16)
     assert costing.wave_epochs(wide, many) == pytest.approx(CONFIG.epochs * (1 + costing.PRUNED["median"]))
     assert costing.wave_epochs(wide, TASK) == 2 * CONFIG.epochs

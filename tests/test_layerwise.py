@@ -36,10 +36,16 @@ def steps(network: keras.Model, optimizer: keras.optimizers.Optimizer, count: in
 
 
 def test_every_layer_belongs_to_a_block(backbone):
+    block = layerwise.blocks(backbone)
     with_weights = [layer.name for layer in backbone.layers if layer.weights]
-    assert {layerwise.block(name) for name in with_weights} == set(range(14))
-    assert [name for name in with_weights if layerwise.block(name) == 0] == ["conv1", "conv1_bn"]
-    assert len([name for name in with_weights if layerwise.block(name) == 13]) == 4
+    assert {block[name] for name in with_weights} == set(range(14))
+    assert [name for name in with_weights if block[name] == 0] == ["conv1", "conv1_bn"]
+    assert len([name for name in with_weights if block[name] == 13]) == 4
+
+
+def test_another_network_is_cut_by_the_order_of_its_layers():
+    network = keras.Sequential([keras.Input((4,)), *[keras.layers.Dense(4, name=f"d{number}") for number in range(28)]])
+    assert list(layerwise.blocks(network).values()) == [number // 2 for number in range(28)]
 
 
 @pytest.mark.parametrize("blocks", [1, 3, 13, "all"])

@@ -101,6 +101,15 @@ def test_whole_networks_have_a_plan(config, dataset):
     assert found.trials > found.finals / 2 > 0
 
 
+@pytest.mark.slow
+def test_heads_that_come_first_are_a_part_of_the_plan(config, dataset):
+    tuned = dataclasses.replace(config, freeze_conv=False, resolutions=(32,))
+    found = plan.make(tuned, dataset, {}, thorough=False)
+    assert found.features > 0
+    assert found.trials > 0
+    assert [path.name for path in (Path(config.work_dir)).glob("features/*")] == []
+
+
 def said_and_took(folder: Path, *flags: str, **environment: str) -> tuple[float, float]:
     """Seconds by the line at a sweep's head, and from there to its table."""
     folder.mkdir()
@@ -133,13 +142,13 @@ def foretells(folder: Path, *flags: str, **environment: str) -> None:
     pytest.fail(f"said / took: {ratios}")
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 def test_the_line_foretells_a_sweep_of_digits(tmp_path):
     cells = ("--alphas=0.25,0.5", "--resolutions=48,96")
     foretells(tmp_path, "--dataset=digits", "--weights=tiny", *cells, "--trials=16")
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.realdata
 def test_the_line_foretells_a_sweep_of_dogs(tmp_path, real_data):
     cell = ("--alphas=0.75", "--resolutions=224", "--train_limit=1200", "--trials=16", "--head_init=random")

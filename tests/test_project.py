@@ -34,6 +34,7 @@ FLOW = (
     "pipeline.baselines",
     "pipeline.datasets",
     "pipeline.backbones",
+    "pipeline.sizes",
     "pipeline.engines",
     "pipeline.features",
     "pipeline.schedules",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline import costs, heads
-from pipeline.config import MOBILENET_WIDTH, Cell, Pruner, SweepConfig
+from pipeline import costs, heads, sizes
+from pipeline.config import Cell, Pruner, SweepConfig
 
 # Seconds on two quiet cores, which compile an epoch in COMPILE there; elsewhere they are taken in proportion to it.
 COMPILE = 1.7
@@ -47,11 +47,11 @@ class Work:
 
     @property
     def mult_adds(self) -> int:
-        return costs.mobilenet_mult_adds(self.cell, 1)
+        return sizes.of(self.cell).mult_adds
 
     @property
     def width(self) -> int:
-        return int(MOBILENET_WIDTH * self.cell.alpha)
+        return sizes.of(self.cell).features
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,13 @@ class Task:
     Attributes:
         rows: pictures of train and val.
         views: of each in training, 1 or 2.
+        outputs: of the head.
     """
 
     config: SweepConfig
     rows: int
     views: int
-    classes: int
+    outputs: int
 
     @property
     def train_rows(self) -> float:
@@ -149,19 +150,20 @@ def wave_epochs(item: Work, task: Task) -> float:
 def _shrinks(item: Work, task: Task) -> bool:
     """Whether pruning pays: heads.py compiles fewer places where that saves enough, here half of them half-way."""
     config = task.config
-    saved = min(config.wave, item.trials) // 2 * (config.epochs / 2) * task.train_rows * item.width * task.classes
+    saved = min(config.wave, item.trials) // 2 * (config.epochs / 2) * task.train_rows * item.width * task.outputs
     return config.pruner != "none" and item.trials > config.wave and saved >= heads.WORTH_COMPILING
 
 
 def disk_bytes(work: Sequence[Work], task: Task) -> float:
     """Of new feature tables, float32, and of the models in MLflow."""
     tables = sum((item.rows * task.views + item.test_rows) * item.width * 4 for item in work)
-    return tables + sum(costs.mobilenet_params(item.cell, task.classes) * 4 for item in work)
+    models = sum(sizes.of(item.cell).params + costs.dense_params(item.width, task.outputs) for item in work)
+    return tables + models * 4
 
 
 def memory_bytes(work: Sequence[Work], task: Task) -> float:
     """At most, of one process."""
     width = max(item.width for item in work)
     table = COPIES * task.rows * task.views * width * 4
-    kernels = STATES * width * min(task.config.wave, task.config.trials) * task.classes * 4
+    kernels = STATES * width * min(task.config.wave, task.config.trials) * task.outputs * 4
     return PROCESS_BYTES + max(PASS_BYTES, table + kernels)

@@ -5,6 +5,7 @@ What is there already, tables and trials, is not counted again. No picture of th
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipeline import backbones, costs, datasets, features, speeds
+from pipeline import backbones, datasets, features, finetune, sizes, speeds
 from pipeline.backbones import Backbone
 from pipeline.config import Cell, SweepConfig
 from pipeline.datasets import Dataset
@@ -85,9 +86,9 @@ def make(config: SweepConfig, dataset: Dataset, found: Mapping[Cell, CellStudy],
     begun, loaded = time.perf_counter(), _load(config, cells, thorough)
     load = (time.perf_counter() - begun) / len(loaded)
     work = tuple(_work(config, cell, dataset, found.get(cell), loaded.get(cell)) for cell in cells)
-    task = Task(config, len(dataset.train), 2 if config.views == "flip" else 1, dataset.num_classes)
+    task = Task(config, len(dataset.train), 2 if config.views == "flip" else 1, config.outputs(dataset.num_classes))
     if not config.freeze_conv:
-        return _of_networks(task, work, dataset)
+        return _of_networks(task, work, dataset, _of_heads_first(config, dataset, thorough))
     measured = [loaded[item.cell] for item in work if item.rows and item.cell in loaded] if thorough else []
     measured = measured[:CELLS_AT_ONCE] or [loaded[_largest(cells)]]
     speed = _measure(task, work, dataset, measured, load, PICTURES[thorough])
@@ -112,7 +113,7 @@ def duration(seconds: float) -> str:
 
 
 def _largest(cells: list[Cell]) -> Cell:
-    return max(cells, key=lambda cell: costs.mobilenet_mult_adds(cell, 1))
+    return max(cells, key=lambda cell: sizes.of(cell).mult_adds)
 
 
 def _load(config: SweepConfig, cells: list[Cell], thorough: bool) -> dict[Cell, Backbone]:
@@ -139,15 +140,27 @@ def _measure(
     config = task.config
     base = config.train_config(measured[0].cell)
     ready, picture = speeds.of_pictures(base, dataset, measured, count)
-    mult_adds = sum(costs.mobilenet_mult_adds(backbone.cell, 1) for backbone in measured)
+    mult_adds = sum(sizes.of(backbone.cell).mult_adds for backbone in measured)
     train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
     widest, wave = max(item.width for item in work), min(config.wave, max(item.trials for item in work) or config.wave)
     rows = (len(train) * task.views, len(val))
-    compiling, epoch = speeds.of_epochs(base, rows, (widest, task.classes), wave)
+    compiling, epoch = speeds.of_epochs(base, rows, (widest, task.outputs), wave)
     return Speeds(load, ready / len(measured), picture / mult_adds / task.views, compiling, epoch)
 
 
-def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset) -> Plan:
+def _of_heads_first(config: SweepConfig, dataset: Dataset, thorough: bool) -> float:
+    """Seconds for the heads that fine-tuning starts from, feature tables included."""
+    if not config.finetunes:
+        return 0.0
+    wave = len(finetune.HEAD_RATES)
+    heads = dataclasses.replace(
+        config, freeze_conv=True, epochs=finetune.HEAD_EPOCHS, trials=wave, wave=wave, pruner="none"
+    )
+    first = make(heads, dataset, {}, thorough)
+    return first.features + first.trials + first.finals if first else 0.0
+
+
+def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset, heads: float) -> Plan:
     """Of whole networks, by a few steps of the largest; the others in proportion to their mult-adds."""
     config, largest = task.config, max(work, key=lambda item: item.mult_adds)
     compiling, picture = speeds.of_networks(config.train_config(largest.cell), dataset)
@@ -160,4 +173,4 @@ def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset) -> Plan:
         finals += compiling + epoch * config.epochs * costing.BEST_EPOCH / (1 - config.val_fraction)
     # A picture that is only looked at takes a third of one that is learned from (forwards, and twice backwards).
     test = sum(item.test_rows * picture * item.mult_adds / largest.mult_adds / 3 for item in work)
-    return Plan(work, 0.0, test, trials, finals, costing.disk_bytes(work, task), TRAINED_BYTES)
+    return Plan(work, heads, test, trials, finals, costing.disk_bytes(work, task), TRAINED_BYTES)
