@@ -216,9 +216,10 @@ def _imagenet(cell: Cell) -> keras.Model:
 
 def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
     reasons = []
-    # The whole model first: Keras would read a .weights.h5 of one into a model without its head, and drop the head.
     whole = _whole(cell)
-    for model in (whole, _without_classifier(cell, whole)):
+    bare = _without_classifier(cell, whole)
+    # The whole model first: Keras would read a .weights.h5 of one into a model without its head, and drop the head.
+    for model in (bare,) if weights == "tiny" else (whole, bare):
         try:
             with warnings.catch_warnings(action="ignore"):  # about every layer of a file that does not fit
                 model.load_weights(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,18 +72,23 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a real sweep, of four cells x 8 trials, not to be written to. All workers of pytest share it."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a `make demo`, not to be written to, with what it printed as `printed` and how long it took as
+    `seconds`. All workers of pytest share it.
+    """
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "swept"
-    flags = "--dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 32,48 --trials 8 --epochs 5"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    flags = re.search(r"^DEMO := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE).group(1)
     with FileLock(f"{folder}.lock"):
-        if not (folder / "report.html").exists():  # the last that a sweep writes
+        if not (folder / "seconds").exists():
             folder.mkdir(exist_ok=True)
             command = [sys.executable, str(ROOT / "tuning/optimize.py"), *flags.split()]
             environment = {**os.environ, "MLFLOW_TRACKING_URI": ""}
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+            begun = time.monotonic()
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
             assert done.returncode == 0, done.stderr
+            (folder / "printed").write_text(done.stdout)
+            (folder / "seconds").write_text(str(time.monotonic() - begun))
     return folder
 
 

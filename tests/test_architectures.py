@@ -87,6 +87,7 @@ def test_raw_pictures_through_the_joined_model_are_keras_whole_one(whole, backbo
     assert np.ptp(expected, axis=0).max() > 1e-4
 
 
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES.keys() - SLOW), indirect=True)
 def test_an_exported_backbone_is_read_again(backbone, tmp_path):
     backbones.export(backbone.model, tmp_path / "features.weights.h5")
     read = backbones.load(backbone.cell, str(tmp_path / "features.weights.h5"))

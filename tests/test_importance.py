@@ -69,7 +69,7 @@ def test_draws_at_the_edges_survive_the_way_over_beta():
     assert importances(edges)
 
 
-def test_a_cell_takes_less_than_two_seconds():
-    started = time.perf_counter()
+def test_a_cell_takes_less_than_two_seconds_of_a_core():
+    started = time.process_time()
     importances(TRIALS)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

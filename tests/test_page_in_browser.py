@@ -17,15 +17,15 @@ INK = "getComputedStyle(document.querySelector('#tradeoff .xtick text')).fill"
 
 
 @pytest.fixture
-def demo(browser, swept):
+def report(browser, demo):
     """The page that a real sweep left behind, at 1,440 px, light."""
-    with opened(browser, swept / "report.html", color_scheme="light") as found:
+    with opened(browser, demo / "report.html", color_scheme="light") as found:
         yield found
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_every_figure_of_every_cell_is_drawn_with_no_network_and_no_error(browser, swept, width, scheme):
-    page, families = swept / "report.html", set()
+def test_every_figure_of_every_cell_is_drawn_with_no_network_and_no_error(browser, demo, width, scheme):
+    page, families = demo / "report.html", set()
     with opened(browser, page, width, color_scheme=scheme) as found:
         for cell in found.cells():
             found.page.select_option("#cell", cell)
@@ -45,8 +45,8 @@ def _measure(key: str) -> str:
     return PAINTED if key.endswith("-parallel") else MARKS
 
 
-def test_a_figure_without_marks_is_noticed(demo):
-    plot = demo.page.locator("#tradeoff-mult-adds")
+def test_a_figure_without_marks_is_noticed(report):
+    plot = report.page.locator("#tradeoff-mult-adds")
     plot.locator(".point").first.wait_for()
     assert plot.evaluate(MARKS) == 4 + 1  # the cells and the Pareto front
     plot.evaluate("plot => Plotly.restyle(plot, {x: [[]], y: [[]]})")
@@ -54,38 +54,38 @@ def test_a_figure_without_marks_is_noticed(demo):
     assert plot.evaluate(PAINTED) == 0
 
 
-def test_a_point_under_the_pointer_says_which_cell_it_is(demo):
-    plot, said = demo.page.locator("#tradeoff-mult-adds"), []
+def test_a_point_under_the_pointer_says_which_cell_it_is(report):
+    plot, said = report.page.locator("#tradeoff-mult-adds"), []
     plot.evaluate("plot => plot.scrollIntoView()")
     plot.locator(".point").first.wait_for()
     for point in plot.locator(".point").all():
         box = point.bounding_box()
-        demo.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        demo.page.wait_for_timeout(300)  # Plotly answers the pointer twenty times a second
+        report.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        report.page.wait_for_timeout(300)  # Plotly answers the pointer twenty times a second
         said.append(plot.locator(".hovertext").first.text_content())
-    labels = ("0.25-32", "0.25-48", "0.5-32", "0.5-48")
+    labels = ("0.25-48", "0.25-96", "0.5-48", "0.5-96")
     assert sorted(label for text in said for label in labels if f"{label} · digits" in text) == sorted(labels)
 
 
-def test_a_click_on_a_header_sorts_down_and_another_up(demo):
-    names = [text.strip() for text in demo.page.locator("#cells thead button").all_inner_texts()]
+def test_a_click_on_a_header_sorts_down_and_another_up(report):
+    names = [text.strip() for text in report.page.locator("#cells thead button").all_inner_texts()]
     assert {"cell", "params, M", "mult-adds, M", "val, %", "seconds"} <= set(names)
     for place, name in enumerate(names):
-        button = demo.page.locator("#cells thead button").nth(place)
+        button = report.page.locator("#cells thead button").nth(place)
         for order, is_down in (("descending", True), ("ascending", False)):
             button.click()
-            assert demo.page.locator("#cells thead th").nth(place).get_attribute("aria-sort") == order
-            values = column(demo.page, place, "data-value")
+            assert report.page.locator("#cells thead th").nth(place).get_attribute("aria-sort") == order
+            values = column(report.page, place, "data-value")
             assert values == sorted(values, key=float, reverse=is_down), name
 
 
-def test_the_csv_holds_mlflows_numbers(demo, swept):
-    with demo.page.expect_download() as download:
-        demo.page.click("#csv")
+def test_the_csv_holds_mlflows_numbers(report, demo):
+    with report.page.expect_download() as download:
+        report.page.click("#csv")
     assert download.value.suggested_filename == "cells.csv"
     with Path(download.value.path()).open(newline="", encoding="utf-8") as file:
         rows = {row["cell"]: row for row in csv.DictReader(file)}
-    client = mlflow.MlflowClient(f"sqlite:///{swept}/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{demo}/mlflow.db")
     experiment = client.get_experiment_by_name("alpharho").experiment_id
     runs = client.search_runs([experiment], "tags.`alpharho.kind` = 'cell'")
     assert len(rows) == len(runs) == 4
@@ -100,10 +100,10 @@ def test_the_csv_holds_mlflows_numbers(demo, swept):
         assert row["paper_top1"] == ""
 
 
-def test_light_and_dark_by_preference_and_by_the_button(browser, swept):
+def test_light_and_dark_by_preference_and_by_the_button(browser, demo):
     looks = {}
     for scheme in ("light", "dark"):
-        with opened(browser, swept / "report.html", color_scheme=scheme) as found:
+        with opened(browser, demo / "report.html", color_scheme=scheme) as found:
             found.page.locator("#tradeoff .xtick text").first.wait_for()
             before = [found.page.evaluate(BACKGROUND), found.page.evaluate(INK)]
             found.page.click("#theme")
@@ -113,30 +113,30 @@ def test_light_and_dark_by_preference_and_by_the_button(browser, swept):
     assert all(one != other for one, other in zip(*looks["light"], strict=True))
 
 
-def test_a_figure_drawn_before_the_button_was_pressed_changes_when_it_is_seen_again(demo):
-    demo.draw_all()
-    first, second = demo.page.locator("#cell").input_value(), demo.cells()[0]
+def test_a_figure_drawn_before_the_button_was_pressed_changes_when_it_is_seen_again(report):
+    report.draw_all()
+    first, second = report.page.locator("#cell").input_value(), report.cells()[0]
     assert first != second
     ink = f"getComputedStyle(document.querySelector('#{first}-top1 .xtick text')).fill"
-    light = demo.page.evaluate(ink)
-    demo.page.select_option("#cell", second)
-    demo.page.click("#theme")
-    demo.page.select_option("#cell", first)
-    assert demo.page.evaluate(ink) != light
+    light = report.page.evaluate(ink)
+    report.page.select_option("#cell", second)
+    report.page.click("#theme")
+    report.page.select_option("#cell", first)
+    assert report.page.evaluate(ink) != light
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_it_is_as_wide_as_the_window(browser, swept, width, scheme):
+def test_it_is_as_wide_as_the_window(browser, demo, width, scheme):
     SCREENSHOTS.mkdir(exist_ok=True)
-    with opened(browser, swept / "report.html", width, color_scheme=scheme) as found:
+    with opened(browser, demo / "report.html", width, color_scheme=scheme) as found:
         found.draw_all()
         found.page.screenshot(path=SCREENSHOTS / f"report_{width}_{scheme}.png", full_page=True)
         assert found.page.evaluate(TOO_WIDE) <= 0
 
 
-def test_print_is_light_and_complete_and_has_no_buttons(browser, swept):
-    with opened(browser, swept / "report.html", color_scheme="dark") as found:
+def test_print_is_light_and_complete_and_has_no_buttons(browser, demo):
+    with opened(browser, demo / "report.html", color_scheme="dark") as found:
         assert found.page.locator("nav").is_visible()
         dark = found.page.evaluate(INK)
         assert found.page.pdf().startswith(b"%PDF-")

@@ -94,14 +94,6 @@ def test_plan_prints_a_table_and_stops(config, folder, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_whole_networks_have_a_plan(config, dataset):
-    whole = dataclasses.replace(config, weights="none", freeze_conv=False, resolutions=(32,))
-    found = plan.make(whole, dataset, {}, thorough=True)
-    assert (found.features, [item.rows for item in found.work]) == (0, [0])
-    assert found.trials > found.finals / 2 > 0
-
-
-@pytest.mark.slow
 def test_heads_that_come_first_are_a_part_of_the_plan(config, dataset):
     tuned = dataclasses.replace(config, freeze_conv=False, resolutions=(32,))
     found = plan.make(tuned, dataset, {}, thorough=False)
