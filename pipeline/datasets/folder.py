@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.errors import UserError
 
 PREFIX = "folder:"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+HASHED_AT_ONCE = 1024
 
 _LAYOUT = "PATH/<class>/*.jpg, or PATH/train/<class>/*.jpg and PATH/test/<class>/*.jpg"
 
@@ -109,16 +111,21 @@ def _labels(files: list[Path], class_names: tuple[str, ...]) -> np.ndarray:
 
 
 def _read(name: str, root: Path, files: list[Path], class_names: tuple[str, ...]) -> Split:
-    with ThreadPoolExecutor() as threads:
-        hashes = hashes_of(threads.map(_hash, files))
     return Split(
         name=name,
         labels=_labels(files, class_names),
         ids=[file.relative_to(root).as_posix() for file in files],
-        hashes=hashes,
+        hashes=hashes_of(_hashes(files)),
         raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(file) for file in files]),
         decode=lambda path: decode_bytes(tf.io.read_file(path)),
     )
+
+
+def _hashes(files: list[Path]) -> Iterator[bytes]:
+    """Part by part: what waits for a thread takes a kilobyte."""
+    with ThreadPoolExecutor() as threads:
+        for begin in range(0, len(files), HASHED_AT_ONCE):
+            yield from threads.map(_hash, files[begin : begin + HASHED_AT_ONCE])
 
 
 def _hash(path: Path) -> bytes:

@@ -38,7 +38,9 @@ class Split:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over exactly these pictures and labels, in order, 64 hexadecimal digits."""
-        return hashlib.sha256(self.hashes.tobytes() + self.labels.astype("<i4").tobytes()).hexdigest()
+        whole = hashlib.sha256(np.ascontiguousarray(self.hashes).data)
+        whole.update(np.ascontiguousarray(self.labels, "<i4").data)
+        return whole.hexdigest()
 
     def pictures(self, indices: np.ndarray | None = None, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Pairs (uint8 (h, w, 3), int32 label) in ascending order of index.
