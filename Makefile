@@ -1,8 +1,9 @@
 # make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
 # make test    every test that this machine can run
 # make lint    ruff and mypy
-# make bench   what features and an epoch of a trial cost, what a trial costs beside, what workers and pruners save, and
-#              what the report takes (25 min)
+# make bench   what features and an epoch of a trial cost, what a trial costs beside, what workers and pruners save, what
+#              the report takes, where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
+#              and what memory 200,000 pictures take (60 min)
 # make chaos   a sweep on PostgreSQL and an MLflow server, all of which are killed at random, and then counted
 # make lock    resolve the requirements anew
 #
@@ -32,6 +33,8 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.sweeps
 	$(BIN)/python -m tests.bench.reports
 	$(BIN)/python -m pytest -m quiet -n 0
+	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.scale
 
 chaos: .venv/ready-dev
 	$(BIN)/python -u -m tests.chaos

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+OPTIMIZE = ROOT / "tuning" / "optimize.py"
 REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", ROOT / ".." / "shared" / "data")).resolve()
 DIGITS = ("--dataset=digits", "--weights=tiny")
 FOUR = (*DIGITS, "--alphas=0.25,0.5", "--resolutions=48,96", "--trials=24")
@@ -42,17 +43,26 @@ def sweep(*flags: str) -> tuple[float, list[str]]:
     """Runs one in an empty folder; its seconds, and the last row of its table in words."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "tuning" / "optimize.py"), *flags],
-            cwd=folder,
-            env={**os.environ, "MLFLOW_TRACKING_URI": "", "KERAS_HOME": str(REAL_DATA / "keras")},
-            capture_output=True,
-            text=True,
-        )
+        shown = run(folder, str(OPTIMIZE), *flags, KERAS_HOME=str(REAL_DATA / "keras"))
         seconds = time.perf_counter() - begun
+    return seconds, re.findall(r"^mobilenet_.*", shown, flags=re.MULTILINE)[-1].split()
+
+
+def run(folder: str | Path, *command: str, **environment: str) -> str:
+    """What a Python program of this project prints, started in `folder`, where MLflow's store comes to lie.
+
+    Raises RuntimeError, with what it said, where it fails.
+    """
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "", **environment},
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return seconds, re.findall(r"^mobilenet_.*", done.stdout, flags=re.MULTILINE)[-1].split()
+    return done.stdout
 
 
 if __name__ == "__main__":
