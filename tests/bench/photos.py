@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 WIDTH, HEIGHT = 500, 375  # px, the commonest size of Stanford Dogs' pictures
-SPARE = 96  # px on each axis, by which pieces of a large picture are moved
-LARGE = 3  # pictures of a class, of which all others are pieces
+LARGE_WIDTH, LARGE_HEIGHT = 600, 480  # px, of which Fourier transforms are quick
+LARGE = 3  # such pictures of a class, of which all others are pieces
 QUALITY = 80  # of JPEG: about 40 KB a picture
 
 
@@ -44,11 +44,11 @@ def _clouds(rng: np.random.Generator, colour: np.ndarray, angle: float, grain: f
     Args:
         colour: its mean, (3,), of 255.
     """
-    shape = (HEIGHT + SPARE, WIDTH + SPARE)
+    shape = (LARGE_HEIGHT, LARGE_WIDTH)
     down, right = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
     along, across = right * np.cos(angle) + down * np.sin(angle), down * np.cos(angle) - right * np.sin(angle)
-    amplitude = (np.hypot(2 * along, across) + 1 / shape[1]) ** -grain
-    layers = [np.fft.irfft2(np.fft.rfft2(rng.standard_normal(shape)) * amplitude, shape) for _ in range(3)]
+    amplitude = ((np.hypot(2 * along, across) + 1 / shape[1]) ** -grain).astype(np.float32)
+    layers = [np.fft.irfft2(np.fft.rfft2(rng.standard_normal(shape, np.float32)) * amplitude, shape) for _ in range(3)]
     light, *tints = (layer / layer.std() for layer in layers)
     shades = np.stack([light + 0.3 * tints[0], light, light + 0.3 * tints[1]], axis=-1)
     return Image.fromarray(np.clip(colour + 40 * shades, 0, 255).astype(np.uint8))
@@ -56,7 +56,7 @@ def _clouds(rng: np.random.Generator, colour: np.ndarray, angle: float, grain: f
 
 def _piece(rng: np.random.Generator, large: Image.Image) -> Image.Image:
     """Cut out at random, mirrored or not, in another light."""
-    left, top = rng.integers(SPARE, size=2).tolist()
+    left, top = rng.integers((LARGE_WIDTH - WIDTH, LARGE_HEIGHT - HEIGHT)).tolist()
     piece = large.crop((left, top, left + WIDTH, top + HEIGHT))
     if rng.random() < 0.5:
         piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
