@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -27,13 +27,20 @@ def quiet_stderr() -> Iterator[None]:
             os.close(shown)
 
 
-class _QuietTensorflow(MetaPathFinder):
-    """Lets `import tensorflow`, wherever it is done first, say nothing."""
+class _TensorflowSetUp(MetaPathFinder):
+    """Sets tensorflow up while it is imported, wherever that is done first: no GPU is in use then.
+
+    Args:
+        quiet: lets it say nothing.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """That of tensorflow, with a loader that keeps quiet; None for every other module."""
+        """That of tensorflow, with a loader that sets it up; None for every other module."""
         if fullname != "tensorflow":
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -41,17 +48,26 @@ class _QuietTensorflow(MetaPathFinder):
             return spec
         load = spec.loader.exec_module
 
-        def load_quietly(module: ModuleType) -> None:
-            with quiet_stderr():
+        def load_and_set_up(module: ModuleType) -> None:
+            with quiet_stderr() if self._quiet else nullcontext():
                 load(module)
-                module.config.list_physical_devices("GPU")
-            module.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
+                _share_gpus(module)
+            if self._quiet:
+                module.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
 
-        spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
+        spec.loader.exec_module = load_and_set_up  # type: ignore[method-assign]
         return spec
+
+
+def _share_gpus(tensorflow: ModuleType) -> None:
+    """Takes a GPU's memory when it is needed, where tensorflow would take all of it at once.
+
+    TF_FORCE_GPU_ALLOW_GROWTH=false in the environment goes before it.
+    """
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        tensorflow.config.experimental.set_memory_growth(gpu, True)
 
 
 # TensorFlow 2.21 writes half a screen about oneDNN and CUDA when it is imported and when it first looks for a GPU, and
 # its own TF_CPP_MIN_LOG_LEVEL does not silence that (tensorflow/tensorflow#100442). Whoever sets it to 0 or 1 sees all.
-if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1"):
-    sys.meta_path.insert(0, _QuietTensorflow())
+sys.meta_path.insert(0, _TensorflowSetUp(quiet=os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1")))

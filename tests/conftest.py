@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+import pipeline  # noqa: F401  (before tensorflow, which it sets up: several workers may share a GPU)
 from tests.browser import chromium, why_no_chromium
 from tests.servers import Postgres, why_no_postgres
 

@@ -6,14 +6,16 @@ import functools
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 PACKAGES = ("alpharho", "tensorflow", "keras", "optuna", "mlflow", "numpy")
+NVIDIA_SMI_SECONDS = 20  # it takes seconds on a machine with many GPUs, and for ever where a driver hangs
 
 
 @functools.cache
 def environment_tags() -> dict[str, str]:
-    """The tags `device` (GPU name, or CPU model and cores) and `versions`. Imports tensorflow."""
+    """The tags `device` (GPU name and memory, or CPU model and cores) and `versions`. Imports tensorflow."""
     return {"device": _gpu() or _cpu(), "versions": ", ".join(_versions())}
 
 
@@ -34,13 +36,31 @@ def _versions() -> list[str]:
 
 
 def _gpu() -> str:
+    """Like "NVIDIA T4, 15 GB" or "2 x NVIDIA T4, 15 GB each"; empty where there is none."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return ""
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
+    memory = _gpu_memory().get(name)
+    described = name if memory is None else f"{name}, {memory:.0f} GB"
+    return described if len(gpus) == 1 else f"{len(gpus)} x {described}{'' if memory is None else ' each'}"
+
+
+def _gpu_memory() -> dict[str, float]:
+    """Name of a GPU -> its memory in units of 2^30 bytes; empty where the driver's nvidia-smi does not tell.
+
+    TensorFlow 2.21 tells the name alone, and its list_local_devices, which knows a limit, takes every GPU into use. By
+    name, since nvidia-smi numbers the GPUs otherwise than CUDA does.
+    """
+    query = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=False, timeout=NVIDIA_SMI_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    rows = (line.partition(", ") for line in told.splitlines())
+    return {name: int(mebibytes) / 1024 for mebibytes, _, name in rows if mebibytes.isdecimal()}
 
 
 def _cpu() -> str:
