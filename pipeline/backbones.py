@@ -129,17 +129,24 @@ def imagenet_columns(class_names: tuple[str, ...]) -> np.ndarray:
 def export(backbone: keras.Model, path: Path) -> None:
     """Writes the weights as float16 to a .weights.h5 file that `load` reads as weights FILE."""
 
-    def halved(layer: keras.Layer | keras.Operation) -> keras.Layer | keras.Operation:
-        # MobileNet V3 adds and multiplies outside of layers, by operations that have no type of their own.
-        own = {"dtype": "float16"} if isinstance(layer, keras.Layer) else {}
-        return type(layer).from_config({**layer.get_config(), **own})
-
-    half = keras.models.clone_model(backbone, clone_function=halved)
-    half.set_weights(backbone.get_weights())
+    half = in_precision(backbone, "float16")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"part-{path.name}")  # Keras wants the ending
     half.save_weights(beside)
     beside.replace(path)
+
+
+def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
+    """A copy whose layers follow a dtype policy of Keras: float16, or mixed_float16 with weights in float32."""
+
+    def recast(layer: keras.Layer | keras.Operation) -> keras.Layer | keras.Operation:
+        # MobileNet V3 adds and multiplies outside of layers, by operations that have no type of their own.
+        own = {"dtype": policy} if isinstance(layer, keras.Layer) else {}
+        return type(layer).from_config({**layer.get_config(), **own})
+
+    copy = keras.models.clone_model(backbone, clone_function=recast)
+    copy.set_weights(backbone.get_weights())
+    return copy
 
 
 def weights_identity(cell: Cell, weights: str) -> str:

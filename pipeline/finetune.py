@@ -9,16 +9,17 @@ a batch of 32 of a few breeds are worse ones.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import gc
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import backbones, datasets, layerwise, schedules
+from pipeline import backbones, datasets, devices, layerwise, schedules
 from pipeline.backbones import preprocess
 from pipeline.config import Augment, Cell, TrainConfig
 from pipeline.datasets import Dataset
@@ -32,7 +33,7 @@ from pipeline.transfer import HeadTrainer, start_head
 # hold their initial values then.
 BATCHNORM_MOMENTUM = 0.9
 CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
-SCORED_AT_ONCE = 32  # pictures of a validation batch
+SCORED_AT_ONCE = 32  # pictures of a validation batch at most; never more than of one to train on
 # The head that fine-tuning starts from: the best of a wave on the frozen features. ImageNet's own columns are best
 # trained further at 3e-5 on Stanford Dogs, a fresh head at 2e-3.
 HEAD_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -59,16 +60,19 @@ class NetworkTrainer:
         self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._heads = _HeadFirst(config, HeadTrainer(config, dataset, beside)) if config.finetunes else None
         keras.utils.set_random_seed(config.seed)
-        with _mixed_precision_on_a_gpu():
-            self.backbone = backbones.load(config.cell, config.weights)
+        self.backbone = backbones.load(config.cell, config.weights)
+        if config.precision != "float32":
+            model = backbones.in_precision(self.backbone.model, config.precision)
+            self.backbone = dataclasses.replace(self.backbone, model=model)
         self._convolutions = self.backbone.model.get_weights()
         self._drawn = start_head(config, self.backbone, dataset.class_names)
+        self._most_at_once = sys.maxsize  # pictures; less when memory did not suffice
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
         """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
         head = self._heads.on_train if self._heads else self._drawn
         return [
-            self._fit(config, head, *self._cut, _Recorder(schedules.of([config]), watch, index))
+            self._fit(config, head, *self._cut, partial(schedules.of, [config]), watch, index)
             for index, config in enumerate(configs)
         ]
 
@@ -80,7 +84,7 @@ class NetworkTrainer:
         config = dataclasses.replace(config, epochs=len(rates))
         rows = np.arange(len(self._dataset.train))
         head = self._heads.on_everything if self._heads else self._drawn
-        fit = self._fit(config, head, rows, None, _Recorder(schedules.Fixed(rates[:, None])))
+        fit = self._fit(config, head, rows, None, partial(schedules.Fixed, rates[:, None]))
         fit.require_finite()
         return fit
 
@@ -97,8 +101,40 @@ class NetworkTrainer:
         head: Head,
         train_rows: np.ndarray,
         val_rows: np.ndarray | None,
-        recorder: _Recorder,
+        schedule: Callable[[], Schedule],
+        watch: Watch = go_on,
+        index: int = 0,
     ) -> Fit[Network]:
+        """One fit. Where memory does not suffice it is begun again with half as many pictures at once.
+
+        So are those after it: what did not fit once would not fit again, and trials that are compared are alike.
+
+        Args:
+            index: which of the configs this is, for the watch.
+
+        Raises UserError where there is no memory for one picture.
+        """
+        told = 0  # of how many epochs the watch knows
+        while True:
+            at_once = min(config.batch_size, self._most_at_once)
+            recorder = _Recorder(schedule(), _later_than(told, watch), index)
+            try:
+                self._train(dataclasses.replace(config, batch_size=at_once), head, train_rows, val_rows, recorder)
+                return recorder.course.result()
+            except devices.OutOfMemory as error:
+                beside = ", from the start of this fit and at the same learning rate"
+                self._most_at_once = devices.halved(at_once, f"training {config.cell.name}", error, beside)
+                told = max(told, recorder.course.epoch)
+            gc.collect()  # models hold themselves in circles, and this one its memory
+
+    def _train(
+        self,
+        config: TrainConfig,
+        head: Head,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray | None,
+        recorder: _Recorder,
+    ) -> None:
         keras.utils.set_random_seed(config.seed)
         network = self._network(config, head)
         decay = config.layer_decay if config.finetunes else 1.0
@@ -108,7 +144,7 @@ class NetworkTrainer:
             optimizer=LayerwiseAdam(layerwise.scales(self.backbone.model, decay), **adam),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
             metrics=["accuracy"],
-            jit_compile=bool(tf.config.list_physical_devices("GPU")),
+            jit_compile=devices.on_a_gpu(),
         )
         network.fit(
             self._batches(config, train_rows, training=True),
@@ -118,7 +154,6 @@ class NetworkTrainer:
             shuffle=False,  # `_batches` has done it
             verbose=0,
         )
-        return recorder.course.result()
 
     def _network(self, config: TrainConfig, head: Head) -> _Joined:
         """Preprocessed pictures -> probabilities, with the weights that every fit starts from."""
@@ -140,7 +175,7 @@ class NetworkTrainer:
         if cached:
             pictures = pictures.cache()
         if not training:
-            return pictures.batch(SCORED_AT_ONCE).prefetch(tf.data.AUTOTUNE)
+            return pictures.batch(min(SCORED_AT_ONCE, config.batch_size)).prefetch(tf.data.AUTOTUNE)
         if cached:
             pictures = pictures.shuffle(len(rows), seed=config.seed)
         seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
@@ -159,7 +194,8 @@ class _Joined(keras.Model):
     """
 
     def __init__(self, convolutions: keras.Model, head: Head, config: TrainConfig) -> None:
-        super().__init__(name="network")
+        # Of mixed precision, so that Keras scales the loss: small gradients would be 0 in half precision.
+        super().__init__(name="network", dtype=config.precision)
         self._convolutions, self._normalises_anew = convolutions, not config.finetunes
         self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
         self._head = keras.layers.Dense(len(head.bias), activation="softmax", dtype="float32")
@@ -194,16 +230,13 @@ class _HeadFirst:
         return self._trainer.refit(self._config, self._best.rates).best
 
 
-@contextmanager
-def _mixed_precision_on_a_gpu() -> Iterator[None]:
-    """Layers made inside compute in float16 on a GPU; the policy is global, so it is put back."""
-    before = keras.config.dtype_policy()
-    if tf.config.list_physical_devices("GPU"):
-        keras.config.set_dtype_policy("mixed_float16")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+def _later_than(told: int, watch: Watch) -> Watch:
+    """`watch`, which is not told again of the first `told` epochs; then it said go on."""
+
+    def later(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+        return (watch if epoch > told else go_on)(epoch, indices, val_top1)
+
+    return later
 
 
 def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:

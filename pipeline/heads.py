@@ -42,10 +42,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of a feature table: features float32 (n, d), labels int32 (n,)."""
+    """Rows of a feature table: features float32 (n, d), labels int32 (n,); numpy's, or tensors on the device."""
 
-    features: np.ndarray
-    labels: np.ndarray
+    features: np.ndarray | tf.Tensor
+    labels: np.ndarray | tf.Tensor
+
+    def on_device(self) -> Samples:
+        """As tensors; those that are there already stay where they are, so that every wave may have the same."""
+        return Samples(tf.constant(self.features), tf.constant(self.labels, tf.int32))
 
 
 def random_head(num_features: int, num_classes: int, seed: int) -> Head:
@@ -120,8 +124,7 @@ class _Wave:
     ) -> None:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
         self.places = {index: index for index in range(self.count)}
-        self.features, self.labels = tf.constant(train.features), tf.constant(train.labels, tf.int32)
-        self.val = None if val is None else (tf.constant(val.features), tf.constant(val.labels, tf.int32))
+        self.train, self.val = train.on_device(), None if val is None else val.on_device()
         kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count, axis=1)
         bias = tf.repeat(tf.constant(start.bias)[None], self.count, axis=0)
         zeros = (tf.zeros_like(kernel), tf.zeros_like(bias))
@@ -140,7 +143,7 @@ class _Wave:
     def shrink(self, indices: Sequence[int], epochs: int) -> None:
         """Goes on with the heads of `indices` in fewer places, where `epochs` more make that worth compiling."""
         count = fewer_places(self.count, len(indices))
-        (rows, width), classes = self.features.shape, self.state[1][1].shape[-1]
+        (rows, width), classes = self.train.features.shape, self.state[1][1].shape[-1]
         if count == self.count or (self.count - count) * epochs * rows * width * classes < WORTH_COMPILING:
             return
         going = [self.places[index] for index in indices]
@@ -158,12 +161,12 @@ class _Wave:
     def _train(self, epoch: int, rates: np.ndarray) -> Curves:
         """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
         rng = np.random.default_rng([self.shared.seed, epoch])
-        order = rng.permutation(len(self.labels)).astype(np.int32)
+        order = rng.permutation(len(self.train.labels)).astype(np.int32)
         self.state, loss, correct = _train_epoch(
-            self.features,
-            self.labels,
+            self.train.features,
+            self.train.labels,
             tf.constant(order),
-            tf.constant(_dropout_masks(rng, self.features.shape, self.shared.dropout)),
+            tf.constant(_dropout_masks(rng, self.train.features.shape, self.shared.dropout)),
             self.state,
             (tf.constant(rates[:, None], tf.float32), self.beta_1, self.beta_2),
             batch_size=min(self.shared.batch_size, len(order)),
@@ -175,7 +178,7 @@ class _Wave:
         """val_loss and val_top1 of every head, (K,), with dropout off; nothing where there is no val."""
         if self.val is None:
             return {}
-        features, labels = self.val
+        features, labels = self.val.features, self.val.labels
         loss, correct = np.zeros(self.count), np.zeros(self.count)
         for begin in range(0, len(labels), SCORED_AT_ONCE):
             rows = slice(begin, begin + SCORED_AT_ONCE)

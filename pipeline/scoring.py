@@ -47,7 +47,7 @@ class TestScores:
 
 
 def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScores:
-    """Reads the test split.
+    """Reads the test split, in single precision, as the model computes wherever it is loaded.
 
     Args:
         model: as backbones.with_head makes it, its first outputs being the classes of `dataset`.

@@ -68,7 +68,7 @@ def of_pictures(
     tables = [Wanted(backbone, _Stopwatch(len(split)), mirrored) for backbone in backbones for mirrored in views]
     tables[0] = dataclasses.replace(tables[0], sink=watch)
     begun = time.perf_counter()
-    extract(split, tables, config.engine, config.work_dir, shown=False)
+    extract(split, tables, config.engine, config.work_dir, config.precision, shown=False)
     return watch.begun - begun, watch.seconds_per_picture()
 
 

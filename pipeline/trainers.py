@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from pipeline import devices
 from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.finetune import NetworkTrainer
@@ -33,6 +34,9 @@ def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = 
 
     Args:
         beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
+
+    Raises UserError where this machine does not compute in the precision asked for.
     """
+    devices.require_for(config.precision)
     make = HeadTrainer if config.freeze_conv else NetworkTrainer
     return make(config, dataset, beside)

@@ -33,7 +33,7 @@ class HeadTrainer:
         start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
         others = _loadable(beside, config)
         where = (dataset.source, self.backbone, config.work_dir)
-        self.table = features.load(dataset.train, *where, config.engine, others, config.views)
+        self.table = features.load(dataset.train, *where, config.engine, others, config.views, config.precision)
         _require_trained(self.table.features, config.weights)
         # To train on; a picture is validated as it is.
         self._views = [view for view in (self.table.features, self.table.mirrored) if view is not None]
@@ -60,10 +60,10 @@ class HeadTrainer:
         return dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best))
 
     def _samples(self, rows: np.ndarray, views: Sequence[np.ndarray]) -> Samples:
-        """These pictures in each of the views, one view after the other."""
+        """These pictures in each of the views, one view after the other; on the device for as long as they are held."""
         seen = [self._scaling.apply(view[rows]) for view in views]
         features = np.concatenate(seen) if len(seen) > 1 else seen[0]  # which would be copied
-        return Samples(features, np.tile(self._labels[rows], len(seen)))
+        return Samples(features, np.tile(self._labels[rows], len(seen))).on_device()
 
     def model(self, trained: Head) -> keras.Model:
         """uint8 pictures of any size -> probabilities."""

@@ -52,6 +52,7 @@ def test_a_cell_of_another_backbone_carries_its_name(cell, name):
         ({**TINY, "head_init": "imagenet"}, "head_init imagenet", "weights tiny"),
         ({"freeze_conv": False, "views": "flip"}, "views none", "--augment flip_crop"),
         ({"weights": "missing.h5"}, "a file that exists", "missing.h5"),
+        ({"precision": "mixed_float16", "engine": "litert"}, "engine auto or keras", "leave --engine out"),
         ({"learning_rate": -1.0}, "learning_rate > 0", "-1.0"),
         ({"learning_rate": float("inf")}, "learning_rate > 0", "inf"),
         ({"beta_1": 1.0}, "beta_1 between 0 and 1", "1.0"),

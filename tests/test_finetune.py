@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from pipeline import backbones, datasets, finetune, layerwise
 from pipeline.config import TrainConfig
+from pipeline.errors import UserError
 from pipeline.finetune import NetworkTrainer
+from pipeline.trainers import trainer_for
 from pipeline.transfer import HeadTrainer
+from tests.memory import with_room_for
 
 CONFIG = TrainConfig(
     dataset="digits",
@@ -105,6 +108,75 @@ def test_batchnorm_follows_small_data(trainer):
 def test_from_scratch_all_learn_at_one_rate_from_plain_labels(trainer, fit):
     (other,) = trainer.fit([dataclasses.replace(CONFIG, epochs=1, layer_decay=0.1, label_smoothing=0.5)])
     assert other.curves["val_loss"][0] == fit.curves["val_loss"][0]
+
+
+def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, capfd):
+    """And what did not fit is not tried again."""
+    short, told = NetworkTrainer(CONFIG, dataset), []
+    short.backbone = with_room_for(50, short.backbone)
+    once = dataclasses.replace(CONFIG, epochs=1)
+    halves = short.fit([once] * 2, lambda epoch, indices, val_top1: told.append(epoch) or np.ones(1, bool))
+    assert told == [1, 1]
+    assert capfd.readouterr().err.splitlines() == [
+        f"training {CONFIG.cell.name}: out of memory with 64 pictures at once; going on with 32, "
+        "from the start of this fit and at the same learning rate"
+    ]
+    (same,) = NetworkTrainer(once, dataset).fit([dataclasses.replace(once, batch_size=32)])
+    for half in halves:
+        np.testing.assert_allclose(half.curves["train_loss"], same.curves["train_loss"], rtol=1e-3)
+
+
+def test_a_fit_that_is_begun_again_repeats_nothing_to_the_watch(dataset, monkeypatch):
+    """Memory that was there in the first epoch, and not in the second."""
+    short, told = NetworkTrainer(CONFIG, dataset), []
+    scarce, train = with_room_for(50, short.backbone), NetworkTrainer._train
+
+    def lose_memory(self, config, *rest):
+        if config.batch_size == 64:
+            train(self, dataclasses.replace(config, epochs=1), *rest)
+            self.backbone = scarce
+        train(self, config, *rest)
+
+    monkeypatch.setattr(NetworkTrainer, "_train", lose_memory)
+    (fitted,) = short.fit([CONFIG], lambda epoch, indices, val_top1: told.append(epoch) or np.ones(1, bool))
+    assert told == [1, 2]
+    assert {len(curve) for curve in fitted.curves.values()} == {2}
+
+
+def test_no_memory_for_one_picture_is_refused(dataset):
+    short = NetworkTrainer(CONFIG, dataset)
+    short.backbone = with_room_for(0, short.backbone)
+    with pytest.raises(UserError, match=r"training mobilenet_0.25_32, one picture at a time.*too little"):
+        short.fit([dataclasses.replace(CONFIG, batch_size=1)])
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "tiny"}, {"weights": "tiny", "freeze_conv": True}])
+def test_mixed_precision_is_refused_without_a_gpu_before_anything_is_made(dataset, tmp_path, options):
+    config = dataclasses.replace(CONFIG, precision="mixed_float16", work_dir=str(tmp_path / "work"), **options)
+    with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
+        trainer_for(config, dataset)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mixed_precision_scales_the_loss_and_keeps_weights_and_answers_whole(dataset, fit, monkeypatch):
+    """Here on a processor, which does it slowly; on a GPU in tests/test_gpu.py."""
+    config, optimizers = dataclasses.replace(CONFIG, precision="mixed_float16"), []
+    on_epoch_begin = finetune._Recorder.on_epoch_begin
+
+    def note_optimizer(self, *rest):
+        on_epoch_begin(self, *rest)
+        optimizers.append(self.model.optimizer)
+
+    monkeypatch.setattr(finetune._Recorder, "on_epoch_begin", note_optimizer)
+    trainer = NetworkTrainer(config, dataset)
+    (mixed,) = trainer.fit([config])
+    assert {type(optimizer).__name__ for optimizer in optimizers} == {"LossScaleOptimizer"}
+    assert float(optimizers[-1].inner_optimizer.learning_rate) == np.float32(CONFIG.learning_rate)
+    np.testing.assert_allclose(mixed.curves["train_loss"], fit.curves["train_loss"], rtol=0.1)
+    assert {weight.dtype for weight in mixed.best.weights} == {np.dtype("float32")}
+    convolutions, *_head = backbones.parts(trainer.model(mixed.best))
+    for model, dtype in ((trainer.backbone.model, "float16"), (convolutions, "float32")):
+        assert {layer.compute_dtype for layer in model.layers if layer.weights} == {dtype}
 
 
 STILL = dataclasses.replace(  # so slow that nothing moves

@@ -30,6 +30,7 @@ FLOW = (
     "pipeline.config",
     "pipeline.cli",
     "pipeline.progress",
+    "pipeline.devices",
     "pipeline.costs",
     "pipeline.baselines",
     "pipeline.datasets",

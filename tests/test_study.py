@@ -83,6 +83,15 @@ def test_other_settings_are_refused_with_the_difference(url):
         open_study(url, weights="other")
 
 
+def test_another_precision_is_refused_and_a_study_from_before_there_was_one_goes_on(url):
+    study = open_study(url)
+    run(study, 1)
+    study.keep("settings", {name: value for name, value in study.settings.items() if name != "precision"})
+    assert open_study(url).name == NAME
+    with pytest.raises(UserError, match=r"precision mixed_float16 \(begun with float32\)"):
+        open_study(url, dataclasses.replace(BASE, precision="mixed_float16"))
+
+
 def test_a_study_without_trials_takes_new_settings(url):
     open_study(url)
     run(open_study(url, dataclasses.replace(BASE, epochs=5)), 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline import backbones, datasets, heads, schedules, transfer
 from pipeline.backbones import Backbone, Classifier
@@ -44,6 +46,21 @@ def test_a_watch_may_stop_a_head(trainer):
     fits = trainer.fit([CONFIG, CONFIG], lambda epoch, indices, val_top1: indices == 0)
     assert [fit.pruned for fit in fits] == [False, True]
     assert [len(fit.curves["val_top1"]) for fit in fits] == [CONFIG.epochs, 1]
+
+
+def test_the_samples_lie_on_the_device_for_as_long_as_the_trainer_lives(trainer):
+    wave = heads._Wave(trainer._train, trainer._val, trainer._start, [CONFIG], schedules.of([CONFIG]))
+    assert wave.train.features is trainer._train.features
+    assert wave.val.features is trainer._val.features
+    assert isinstance(wave.train.features, tf.Tensor)
+
+
+def test_a_trainer_that_is_left_leaves_its_memory(dataset, tmp_path):
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset)
+    trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
+    held = [weakref.ref(samples.features) for samples in (trainer._train, trainer._val)]
+    del trainer  # as tuning/search.py does when a cell rests
+    assert [one() for one in held] == [None, None]
 
 
 def test_training_never_reads_the_test_split(dataset, tmp_path):

@@ -127,8 +127,9 @@ def _work(
 ) -> Work:
     rows, test_rows = len(dataset.train) if config.freeze_conv else 0, dataset.num_test or 0
     if backbone is not None and config.freeze_conv:
-        rows = features.rows_left(dataset.train, dataset.source, backbone, config.work_dir, config.views)
-        if features.has_table("test", dataset.source, backbone, config.work_dir):
+        where = (dataset.source, backbone, config.work_dir)
+        rows = features.rows_left(dataset.train, *where, config.views, config.precision)
+        if features.has_table("test", *where):
             test_rows = 0
     trials = studies.left(study.trials(), config.trials) if study else config.trials
     return Work(cell, rows, test_rows, trials)

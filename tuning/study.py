@@ -36,6 +36,8 @@ _FREE = frozenset(
 )
 # What only fine-tuning reads, so that a study of heads may have been begun before there was such a setting.
 _OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})
+# What every study has that was begun before there was such a setting.
+_BEFORE = {"precision": "float32"}
 _SETTINGS = "settings"
 _IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attributes of a study: the cell's run in MLflow, and that of the sweep above it
@@ -96,7 +98,7 @@ class CellStudy:
 
     def require_settings(self) -> None:
         """Raises UserError where another process began the study with other settings; says which."""
-        begun_with = self.attributes().get(_SETTINGS, {})
+        begun_with = _BEFORE | self.attributes().get(_SETTINGS, {})
         differing = sorted(
             key for key in {*self.settings, *begun_with} if self.settings.get(key) != begun_with.get(key)
         )

@@ -18,6 +18,7 @@ Augment = Literal["flip_crop", "crop", "none"]
 Unfreeze = int | Literal["all"]
 EngineName = Literal["auto", "keras", "litert"]
 Views = Literal["none", "flip"]
+Precision = Literal["float32", "mixed_float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class FitConfig(DataConfig):
     """fine-tuning: part of every label that goes to all classes alike; heads on frozen features have none"""
     engine: EngineName = "auto"
     """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
+    precision: Precision = "float32"
+    """mixed_float16 computes convolutions in half precision, features and fine-tuning alike; it wants a GPU"""
     views: Views = "none"
     """flip trains heads on each picture's mirror image, too, which doubles an epoch; not for digits and letters"""
 
@@ -95,6 +98,12 @@ class FitConfig(DataConfig):
             "views none where the whole network is trained",
             f"views {self.views} with freeze_conv false",
             "--augment flip_crop mirrors pictures there",
+        )
+        require(
+            self.precision == "float32" or self.engine != "litert",
+            "engine auto or keras for precision mixed_float16",
+            "engine litert, which computes in float32",
+            "leave --engine out",
         )
         self._check_finetuning()
         for cell in self.cells:

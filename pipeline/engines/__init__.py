@@ -1,6 +1,7 @@
 """What runs a frozen backbone over pictures: LiteRT on a CPU, Keras with XLA on a GPU.
 
-Both give the same features to 1e-3 of their standard deviation, so a table that one of them made serves the other.
+Both give the same features to 1e-3 of their standard deviation, so a table that one of them made serves the other; but
+for mixed precision, which Keras alone computes in.
 """
 
 from __future__ import annotations
@@ -8,11 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from pipeline import progress
+from pipeline import devices, progress
 from pipeline.backbones import Backbone
-from pipeline.config import EngineName
+from pipeline.config import EngineName, Precision
 from pipeline.engines import litert
 from pipeline.engines.keras import Keras
 from pipeline.errors import UserError, first_line
@@ -36,7 +36,9 @@ class Engine(Protocol):
         """The features."""
 
 
-def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarray) -> Engine:
+def make(
+    asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarray, precision: Precision = "float32"
+) -> Engine:
     """The engine for `backbone` on this machine; Keras, with a note, where LiteRT's answers are not Keras'.
 
     Args:
@@ -44,10 +46,12 @@ def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarra
         sample: float32 (n, resolution, resolution, 3), of which the first few are used for the comparison.
 
     Raises:
-        UserError: litert was asked for, and its package is not installed.
+        UserError: litert was asked for, and its package is not installed; or mixed precision, and there is no GPU.
     """
-    keras = Keras(backbone, compiled=_on_a_gpu())
-    if asked == "keras" or (asked == "auto" and (_on_a_gpu() or not litert.installed())):
+    devices.require_for(precision)
+    on_a_gpu = devices.on_a_gpu()
+    keras = Keras(backbone, on_a_gpu, precision)
+    if asked == "keras" or (asked == "auto" and (on_a_gpu or not litert.installed())):
         return keras
     if not litert.installed():
         raise UserError(
@@ -70,7 +74,3 @@ def make(asked: EngineName, backbone: Backbone, work_dir: str, sample: np.ndarra
         )
         return keras
     return engine
-
-
-def _on_a_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))

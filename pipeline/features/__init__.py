@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import progress
 from pipeline.backbones import Backbone, preprocessing
-from pipeline.config import EngineName, Views
+from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split
 from pipeline.errors import UserError
 from pipeline.features.extract import Wanted, extract
@@ -54,6 +54,7 @@ def load(
     engine: EngineName = "auto",
     beside: Iterable[Backbone] = (),
     views: Views = "none",
+    precision: Precision = "float32",
 ) -> FeatureTable:
     """Reads the table of `split` under `backbone`, or makes it; one process makes it while others wait.
 
@@ -63,11 +64,12 @@ def load(
         source: name and version of the data set.
         beside: where the table must be made, those of these backbones that are missing, too, are made in the same
             pass, up to CELLS_AT_ONCE in all: each picture is decoded once. Gone through only then.
+        precision: that the convolutions compute in; another one makes another table.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), or the features are not finite.
     """
-    places = _Place.all(split, source, backbone, work_dir, views)
+    places = _Place.all(split, source, backbone, work_dir, views, precision)
     with contextlib.ExitStack() as locks:
         for place in places:
             locks.enter_context(place.lock)
@@ -77,16 +79,23 @@ def load(
             for other in beside:
                 if len({id(place.backbone) for place in missing}) == CELLS_AT_ONCE:
                     break
-                for place in _Place.all(split, source, other, work_dir, views):
+                for place in _Place.all(split, source, other, work_dir, views, precision):
                     _join(missing, place, locks)
-            _make(missing, split, engine, work_dir)
+            _make(missing, split, engine, work_dir, precision)
         plain, *mirrored = [table or place.read_whole() for place, table in zip(places, tables, strict=True)]
     return dataclasses.replace(plain, mirrored=mirrored[0].features) if mirrored else plain
 
 
-def rows_left(split: Split, source: str, backbone: Backbone, work_dir: str, views: Views = "none") -> int:
+def rows_left(
+    split: Split,
+    source: str,
+    backbone: Backbone,
+    work_dir: str,
+    views: Views = "none",
+    precision: Precision = "float32",
+) -> int:
     """How many pictures `load` would still go through, if nobody else were at it; no hash is checked."""
-    return max(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views))
+    return max(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views, precision))
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
@@ -107,13 +116,17 @@ class _Place:
     mirrored: bool
 
     @staticmethod
-    def all(split: Split, source: str, backbone: Backbone, work_dir: str, views: Views) -> list[_Place]:
+    def all(
+        split: Split, source: str, backbone: Backbone, work_dir: str, views: Views, precision: Precision
+    ) -> list[_Place]:
         """That of the pictures, and that of their mirror images where `views` says so."""
         sides = (False, True) if views == "flip" else (False,)
-        return [_Place.of(split, source, backbone, work_dir, mirrored) for mirrored in sides]
+        return [_Place.of(split, source, backbone, work_dir, precision, mirrored) for mirrored in sides]
 
     @staticmethod
-    def of(split: Split, source: str, backbone: Backbone, work_dir: str, mirrored: bool = False) -> _Place:
+    def of(
+        split: Split, source: str, backbone: Backbone, work_dir: str, precision: Precision, mirrored: bool
+    ) -> _Place:
         shaped_by = {
             "data": source,
             "split": split.name,
@@ -122,6 +135,7 @@ class _Place:
             "weights": backbone.digest,
             "preprocessing": preprocessing(backbone.cell),
             **({"view": "mirrored"} if mirrored else {}),
+            **({"precision": precision} if precision != "float32" else {}),
         }
         key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
         folder = Path(work_dir, "features", key)
@@ -176,7 +190,7 @@ def _join(places: list[_Place], other: _Place, locks: contextlib.ExitStack) -> N
         places.append(other)
 
 
-def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str) -> None:
+def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str, precision: Precision) -> None:
     with contextlib.ExitStack() as files:
         partials = []
         for place in places:
@@ -184,7 +198,7 @@ def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str)
             partials.append(files.enter_context(Partial(place.folder, shape, place.shaped_by)))
         wanted = [Wanted(place.backbone, one, place.mirrored) for place, one in zip(places, partials, strict=True)]
         try:
-            extract(split, wanted, engine, work_dir)
+            extract(split, wanted, engine, work_dir, precision)
         except UserError:  # of these pictures or weights nothing will ever come
             for partial in partials:
                 partial.discard()

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from pipeline import engines, progress
 from pipeline.backbones import Backbone, preprocess, preprocessing
-from pipeline.config import Cell, EngineName
+from pipeline.config import Cell, EngineName, Precision
 from pipeline.datasets import Split, check_readable
 from pipeline.engines import Engine
 from pipeline.errors import UserError
@@ -66,14 +66,22 @@ Lane = tuple[Callable[[Batch], np.ndarray], Sink]
 """What makes a table's features of a batch, and where they go."""
 
 
-def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir: str, shown: bool = True) -> None:
+def extract(
+    split: Split,
+    tables: Sequence[Wanted],
+    asked: EngineName,
+    work_dir: str,
+    precision: Precision = "float32",
+    shown: bool = True,
+) -> None:
     """Completes the tables of `split`.
 
     Args:
         shown: with a progress bar.
 
     Raises:
-        UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine.
+        UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine,
+            no GPU for mixed precision, or no memory.
     """
     todo = [table for table in tables if not table.sink.is_whole]
     if not todo:
@@ -84,7 +92,7 @@ def extract(split: Split, tables: Sequence[Wanted], asked: EngineName, work_dir:
     made: dict[int, Engine] = {}  # both views of a backbone share one
     for table in todo:
         if id(table.backbone) not in made:
-            made[id(table.backbone)] = engines.make(asked, table.backbone, work_dir, first[table.form])
+            made[id(table.backbone)] = engines.make(asked, table.backbone, work_dir, first[table.form], precision)
     lanes: list[Lane] = []
     for table in todo:
         engine = made[id(table.backbone)]

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline import backbones, datasets, engines
+from pipeline import backbones, datasets, devices, engines
 from pipeline.backbones import Backbone
 from pipeline.config import Cell, DataConfig
 from pipeline.datasets import Split
@@ -71,10 +71,21 @@ def test_keras_is_taken_where_it_is_asked_for(tiny, sample, tmp_path):
 
 
 def test_a_gpu_takes_keras(tiny, sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "_on_a_gpu", lambda: True)
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: True)
     engine = engines.make("auto", tiny, str(tmp_path), sample)
     assert engine.name == "keras"
     np.testing.assert_allclose(engine(sample), tiny.model(sample, training=False), atol=1e-4)
+
+
+def test_mixed_precision_is_a_gpus(tiny, sample, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
+        engines.make("auto", tiny, str(tmp_path), sample, "mixed_float16")
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: True)
+    features = engines.make("auto", tiny, str(tmp_path), sample, "mixed_float16")(sample)
+    plain = tiny.model(sample, training=False).numpy()
+    assert features.dtype == np.float32
+    assert 1e-5 < np.abs(features - plain).max() / plain.std() < 0.05
+    assert tiny.model.compute_dtype == "float32"
 
 
 def test_without_its_package_keras_steps_in_unsaid(tiny, sample, tmp_path, monkeypatch, capsys):

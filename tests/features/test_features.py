@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pipeline import backbones, features
+from pipeline import backbones, devices, features
 from pipeline.backbones import Backbone
 from pipeline.config import Cell
 from pipeline.datasets import Split
@@ -90,6 +90,20 @@ def test_whatever_shapes_the_numbers_makes_another_table(backbone, tmp_path, cha
         source = "noise:2"
     features.load(split, source, other, str(tmp_path))
     assert len([path for path in (tmp_path / "features").iterdir() if path.is_dir()]) == 2
+
+
+def test_mixed_precision_makes_a_table_of_its_own_and_leaves_the_others_keys(backbone, tmp_path, monkeypatch):
+    split, where = pictures(), ("noise:1", backbone, str(tmp_path))
+    plain = features.load(split, *where)
+    assert "precision" not in json.loads((only_table(tmp_path) / "table.json").read_text())
+    with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
+        features.load(split, *where, precision="mixed_float16")
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: True)
+    assert features.rows_left(split, *where, precision="mixed_float16") == len(split)
+    mixed = features.load(split, *where, precision="mixed_float16")
+    assert features.rows_left(split, *where, precision="mixed_float16") == 0
+    assert 0 < np.abs(mixed.features - plain.features).max() < 0.05 * plain.features.std()
+    np.testing.assert_array_equal(features.load(split, *where).features, plain.features)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no key file", "no numbers", "broken key file"])
