@@ -4,6 +4,7 @@
 # make bench   what features and an epoch of a trial cost, what a trial costs beside, what workers and pruners save, what
 #              the report takes, where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
 #              and what memory 200,000 pictures take (60 min)
+# make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision
 # make chaos   a sweep on PostgreSQL and an MLflow server, all of which are killed at random, and then counted
 # make lock    resolve the requirements anew
 #
@@ -13,7 +14,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python,$(if $(shell command -v $(na
 BIN := .venv/bin
 DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,96 --trials 16
 
-.PHONY: demo test lint bench chaos lock clean
+.PHONY: demo test lint bench bench-gpu chaos lock clean
 
 demo: .venv/ready
 	$(BIN)/python tuning/optimize.py $(DEMO)
@@ -35,6 +36,9 @@ bench: .venv/ready-dev
 	$(BIN)/python -m pytest -m quiet -n 0
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.scale
+
+bench-gpu: .venv/ready-dev
+	$(BIN)/python -m tests.bench.gpu
 
 chaos: .venv/ready-dev
 	$(BIN)/python -u -m tests.chaos

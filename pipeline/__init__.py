@@ -51,7 +51,7 @@ class _TensorflowSetUp(MetaPathFinder):
         def load_and_set_up(module: ModuleType) -> None:
             with quiet_stderr() if self._quiet else nullcontext():
                 load(module)
-                _share_gpus(module)
+                _set_up_gpus(module)
             if self._quiet:
                 module.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
 
@@ -59,13 +59,17 @@ class _TensorflowSetUp(MetaPathFinder):
         return spec
 
 
-def _share_gpus(tensorflow: ModuleType) -> None:
-    """Takes a GPU's memory when it is needed, where tensorflow would take all of it at once.
+def _set_up_gpus(tensorflow: ModuleType) -> None:
+    """Has memory taken when it is needed, not all of it at once, and float32 computed as float32.
 
-    TF_FORCE_GPU_ALLOW_GROWTH=false in the environment goes before it.
+    From Ampere on tensorflow takes ten bits of a float32 number for products (TF32), as coarse as half precision.
+    TF_FORCE_GPU_ALLOW_GROWTH=false in the environment goes before the first.
     """
-    for gpu in tensorflow.config.list_physical_devices("GPU"):
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    for gpu in gpus:
         tensorflow.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
 
 
 # TensorFlow 2.21 writes half a screen about oneDNN and CUDA when it is imported and when it first looks for a GPU, and

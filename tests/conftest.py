@@ -60,6 +60,15 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def gpu() -> None:
+    """For tests marked `gpu`; skips them where tensorflow has none."""
+    from pipeline import devices
+
+    if not devices.on_a_gpu():
+        pytest.skip("no GPU that tensorflow can use")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, for tests marked `browser`; skips them where this machine has none.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import backbones, datasets, finetune, layerwise
+from pipeline import backbones, datasets, devices, finetune, layerwise
 from pipeline.config import TrainConfig
 from pipeline.errors import UserError
 from pipeline.finetune import NetworkTrainer
@@ -110,6 +110,7 @@ def test_from_scratch_all_learn_at_one_rate_from_plain_labels(trainer, fit):
     assert other.curves["val_loss"][0] == fit.curves["val_loss"][0]
 
 
+@pytest.mark.slow
 def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, capfd):
     """And what did not fit is not tried again."""
     short, told = NetworkTrainer(CONFIG, dataset), []
@@ -126,6 +127,7 @@ def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, c
         np.testing.assert_allclose(half.curves["train_loss"], same.curves["train_loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_begun_again_repeats_nothing_to_the_watch(dataset, monkeypatch):
     """Memory that was there in the first epoch, and not in the second."""
     short, told = NetworkTrainer(CONFIG, dataset), []
@@ -151,13 +153,15 @@ def test_no_memory_for_one_picture_is_refused(dataset):
 
 
 @pytest.mark.parametrize("options", [{}, {"weights": "tiny"}, {"weights": "tiny", "freeze_conv": True}])
-def test_mixed_precision_is_refused_without_a_gpu_before_anything_is_made(dataset, tmp_path, options):
+def test_mixed_precision_is_refused_without_a_gpu_before_anything_is_made(dataset, tmp_path, options, monkeypatch):
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: False)
     config = dataclasses.replace(CONFIG, precision="mixed_float16", work_dir=str(tmp_path / "work"), **options)
     with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
         trainer_for(config, dataset)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_mixed_precision_scales_the_loss_and_keeps_weights_and_answers_whole(dataset, fit, monkeypatch):
     """Here on a processor, which does it slowly; on a GPU in tests/test_gpu.py."""
     config, optimizers = dataclasses.replace(CONFIG, precision="mixed_float16"), []

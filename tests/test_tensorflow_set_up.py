@@ -17,14 +17,17 @@ done = []
 print("oneDNN is on", file=sys.stderr)
 config = SimpleNamespace(
     list_physical_devices=lambda kind: ["GPU:0", "GPU:1"],
-    experimental=SimpleNamespace(set_memory_growth=lambda gpu, grows: done.append((gpu, grows))),
+    experimental=SimpleNamespace(
+        set_memory_growth=lambda gpu, grows: done.append((gpu, grows)),
+        enable_tensor_float_32_execution=lambda enabled: done.append(f"TF32 {enabled}"),
+    ),
 )
 get_logger = lambda: SimpleNamespace(setLevel=lambda level: done.append(level))
 """
 
 
 @pytest.mark.parametrize(("log_level", "speaks"), [("2", False), ("0", True)])
-def test_tensorflow_takes_memory_as_it_needs_it_and_says_nothing_unless_asked(tmp_path, log_level, speaks):
+def test_gpus_are_set_up_when_tensorflow_is_imported_and_it_says_nothing_unless_asked(tmp_path, log_level, speaks):
     (tmp_path / "tensorflow.py").write_text(NOTING)
     done = subprocess.run(
         [sys.executable, "-c", "import pipeline, tensorflow; print(tensorflow.done)"],
@@ -34,6 +37,6 @@ def test_tensorflow_takes_memory_as_it_needs_it_and_says_nothing_unless_asked(tm
         text=True,
         check=True,
     )
-    grows = "('GPU:0', True), ('GPU:1', True)"
+    grows = "('GPU:0', True), ('GPU:1', True), 'TF32 False'"
     assert done.stdout.strip() == (f"[{grows}]" if speaks else f"[{grows}, 'ERROR']")
     assert ("oneDNN" in done.stderr) is speaks

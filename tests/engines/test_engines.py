@@ -58,7 +58,8 @@ def test_engines_agree_on_dogs(real_data, tmp_path):
     require_agreement(theirs, ours, backbone.classifier.kernel[:, columns], backbone.classifier.bias[columns])
 
 
-def test_a_cpu_takes_litert(tiny, sample, tmp_path):
+def test_a_cpu_takes_litert(tiny, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: False)
     assert engines.make("auto", tiny, str(tmp_path), sample).name == "litert"
     assert engines.make("litert", tiny, str(tmp_path), sample).name == "litert"
 
@@ -78,6 +79,7 @@ def test_a_gpu_takes_keras(tiny, sample, tmp_path, monkeypatch):
 
 
 def test_mixed_precision_is_a_gpus(tiny, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: False)
     with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
         engines.make("auto", tiny, str(tmp_path), sample, "mixed_float16")
     monkeypatch.setattr(devices, "on_a_gpu", lambda: True)

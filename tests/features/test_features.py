@@ -96,6 +96,7 @@ def test_mixed_precision_makes_a_table_of_its_own_and_leaves_the_others_keys(bac
     split, where = pictures(), ("noise:1", backbone, str(tmp_path))
     plain = features.load(split, *where)
     assert "precision" not in json.loads((only_table(tmp_path) / "table.json").read_text())
+    monkeypatch.setattr(devices, "on_a_gpu", lambda: False)
     with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
         features.load(split, *where, precision="mixed_float16")
     monkeypatch.setattr(devices, "on_a_gpu", lambda: True)

@@ -35,9 +35,9 @@ def nvidia_smi(tmp_path, monkeypatch):
 T4 = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
 
 
-def test_without_a_gpu_it_is_the_processor():
-    environment.environment_tags.cache_clear()
-    assert environment.environment_tags()["device"].endswith(" cores")
+def test_without_a_gpu_it_is_the_processor(gpus):
+    gpus(0, {})
+    assert environment.environment_tags.__wrapped__()["device"].endswith(" cores")
 
 
 @pytest.mark.parametrize(
