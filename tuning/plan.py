@@ -24,7 +24,7 @@ from tuning.costing import Speeds, Task, Work
 from tuning.study import CellStudy
 
 PICTURES = {False: 256, True: 640}  # thorough -> of the first training pictures, through the backbones
-TRAINED_BYTES = 2e9  # of a process that trains a whole network, its decoded pictures (finetune.py) beside
+TRAINED_BYTES = 2e9  # of a process that trains a whole network, beside its decoded pictures
 
 
 @dataclass(frozen=True)
@@ -174,4 +174,5 @@ def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset, heads: fl
         finals += compiling + epoch * config.epochs * costing.BEST_EPOCH / (1 - config.val_fraction)
     # A picture that is only looked at takes a third of one that is learned from (forwards, and twice backwards).
     test = sum(item.test_rows * picture * item.mult_adds / largest.mult_adds / 3 for item in work)
-    return Plan(work, heads, test, trials, finals, costing.disk_bytes(work, task), TRAINED_BYTES)
+    cached = min(task.rows * largest.cell.resolution**2 * 3 * 4, finetune.CACHE_BYTES)
+    return Plan(work, heads, test, trials, finals, costing.disk_bytes(work, task), TRAINED_BYTES + cached)

@@ -7,7 +7,8 @@ from __future__ import annotations
 # (best near 3e-5 on Stanford Dogs) to a freshly drawn head (best near 2e-3).
 LEARNING_RATE_RANGE = (1e-5, 1e-1)
 # Fine-tuning starts from trained convolutions and a trained head; the rate is the head's, and every block has less.
-FINETUNING_RATE_RANGE = (1e-6, 1e-2)
+# The last three blocks on Stanford Dogs, best validation top-1: 80 % at 8e-5, 78 at 1.4e-4, 70 at 1.8e-4, 1 at 8e-3.
+FINETUNING_RATE_RANGE = (1e-6, 1e-3)
 ONE_MINUS_BETA_1_RANGE = (1e-2, 0.5)
 ONE_MINUS_BETA_2_RANGE = (1e-4, 0.1)
 
