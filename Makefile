@@ -33,9 +33,9 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.studies
 	$(BIN)/python -m tests.bench.sweeps
 	$(BIN)/python -m tests.bench.reports
-	$(BIN)/python -m pytest -m quiet -n 0
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.scale
+	$(BIN)/python -m pytest -m quiet -n 0
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu

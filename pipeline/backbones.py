@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,13 @@ def load(cell: Cell, weights: str) -> Backbone:
     if weights == "imagenet":
         return _split(cell, weights, _imagenet(cell))
     return _from_file(cell, weights, _file(cell, weights))
+
+
+def require_file(cells: Sequence[Cell], weights: str) -> None:
+    """Raises UserError, before any picture is fetched, where a weights FILE is not of the network of these cells."""
+    if weights not in ("imagenet", "tiny", "none"):
+        for cell in {cell.alpha: cell for cell in cells}.values():  # the resolution changes no weight
+            load(cell, weights)
 
 
 def preprocess(image: tf.Tensor, cell: Cell) -> tf.Tensor:
@@ -231,7 +239,7 @@ def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
             with warnings.catch_warnings(action="ignore"):  # about every layer of a file that does not fit
                 model.load_weights(path)
         except (ValueError, OSError, KeyError) as error:
-            reasons.append(first_line(error))
+            reasons.append(first_line(error).partition(". ")[0])  # and not an example of the many objects
             continue
         return _split(cell, weights, whole) if model is whole else Backbone(cell, weights, model, None)
     raise UserError(

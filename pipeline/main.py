@@ -5,7 +5,7 @@ python -m pipeline.main --dataset digits --weights tiny --alpha 0.5 --resolution
 
 from __future__ import annotations
 
-from pipeline import cli, tracking
+from pipeline import backbones, cli, tracking
 from pipeline.config import TrainConfig
 from pipeline.evaluate import evaluate, summary
 from pipeline.prepare import prepare
@@ -15,6 +15,7 @@ from pipeline.train import train
 def main() -> None:
     """The three steps by the flags of a fit."""
     config = cli.parse(TrainConfig)
+    backbones.require_file(config.cells, config.weights)
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"main {config.dataset} {config.cell.name}", kind="main") as run_id:
         dataset = prepare(config, tracker, run_id)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+_shown = True
+
 
 class _Rate(ProgressColumn):
     """Units per second so far."""
@@ -29,7 +31,18 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def no_bars() -> Iterator[None]:
+    """Shows none in the block, whoever would."""
+    global _shown
+    before, _shown = _shown, False
+    try:
+        yield
+    finally:
+        _shown = before
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Shows a bar while the block runs; yields `advance(count)`.
 
     Where stderr is no terminal, rich prints the finished bar alone.
@@ -41,6 +54,6 @@ def bar(title: str, total: int, unit: str, shown: bool = True) -> Iterator[Calla
         _Rate(unit),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not _shown) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)

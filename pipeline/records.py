@@ -74,7 +74,8 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
             f"wanted a finished train, main or cell run. Received: run {run_id}, which trained nothing. "
             "Way out: choose one that holds a model in `mlflow ui`"
         )
-    params = json.loads(tags[CONFIG_TAG])
+    known = as_params(TrainConfig())
+    params = {name: value for name, value in json.loads(tags[CONFIG_TAG]).items() if name in known}
     if params["weights"] not in ("imagenet", "tiny", "none") and not Path(params["weights"]).is_file():
         # The model is whole without the file that it began with; only its untrained score is lost.
         params |= {"weights": "none", "freeze_conv": "false"}

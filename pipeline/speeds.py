@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline import datasets, heads, schedules
+from pipeline import datasets, heads, progress, schedules
 from pipeline.backbones import Backbone
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset, Split
@@ -68,7 +68,8 @@ def of_pictures(
     tables = [Wanted(backbone, _Stopwatch(len(split)), mirrored) for backbone in backbones for mirrored in views]
     tables[0] = dataclasses.replace(tables[0], sink=watch)
     begun = time.perf_counter()
-    extract(split, tables, config.engine, config.work_dir, config.precision, shown=False)
+    with progress.no_bars():
+        extract(split, tables, config.engine, config.work_dir, config.precision)
     return watch.begun - begun, watch.seconds_per_picture()
 
 
@@ -105,7 +106,8 @@ def of_networks(config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
     few = dataclasses.replace(dataset, train=_whole_classes(dataset.train, order, count))
     with tempfile.TemporaryDirectory() as folder:  # for the features of these few, if heads are trained first
         config = dataclasses.replace(config, epochs=2, work_dir=folder, engine="keras")
-        trainer = trainer_for(config, few)
+        with progress.no_bars():
+            trainer = trainer_for(config, few)
         marks = [time.perf_counter()]
         trainer.fit([config], partial(_mark, marks))
     first, second = np.diff(marks)

@@ -46,6 +46,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
 def main() -> None:
     """One fit by the flags, in an MLflow run of its own."""
     config = cli.parse(TrainConfig)
+    backbones.require_file(config.cells, config.weights)
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"train {config.dataset} {config.cell.name}", kind="train") as run_id:
         dataset = datasets.load(config)

@@ -103,11 +103,11 @@ def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: t
 def _whole_head(config: TrainConfig, backbone: backbones.Backbone, class_count: int) -> Head:
     """The report's: 1000 outputs, of which the first are the data set's classes.
 
-    With head_init imagenet it is ImageNet's classifier as it is, as in the report: class 0 starts from the column of
-    ImageNet's class 0, a tench, whatever it is. `auto` starts from noise: these columns say nothing of the classes.
+    It starts from ImageNet's classifier as it is, where the weights bring one: class 0 from the column of ImageNet's
+    class 0, a tench, whatever it is.
     """
     outputs = config.outputs(class_count)
-    if config.head_init != "imagenet":
+    if config.head_init == "random" or (config.head_init == "auto" and backbone.classifier is None):
         return heads.random_head(backbone.model.output_shape[-1], outputs, config.seed)
     if backbone.classifier is None:
         raise UserError(

@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from pipeline.config import IMAGENET_CLASSES
 from reports import figures
 from reports.figures.axes import Hyperparameter
 from reports.figures.chart import Chart, Frames, Info
 from reports.figures.curves import Family
-from reports.figures.frames import rows
+from reports.figures.frames import outputs, rows
 from reports.figures.labels import plain
 from reports.figures.tradeoff import Cost
 from reports.tables import Tables
@@ -87,7 +86,7 @@ def _cell(tables: Tables, row: Any, key: str, label: str, sweep: Any) -> CellCon
     failures = _failures(key, own(tables.per_class), confusion)
     pairs = figures.confused_pairs(confusion)
     savings = _found(
-        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, _outputs(sweep))
+        _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, outputs(sweep))
         if row.backbone == "mobilenet"
         else None
     )
@@ -117,11 +116,6 @@ def _search(key: str, trials: pd.DataFrame, ranges: figures.Ranges) -> list[Plot
         ),
         _plot(f"{key}-contour", "beta_1 x beta_2", figures.CONTOUR, trials),
     )
-
-
-def _outputs(sweep: Any) -> float:
-    """Of the head; NaN where they are not recorded."""
-    return IMAGENET_CLASSES if sweep.settings.get("protocol") == "report" else sweep.classes
 
 
 def _no_savings(backbone: str) -> str:

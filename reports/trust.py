@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.config import SweepConfig
 from reports.figures.axes import finetunes
-from reports.figures.frames import rows
+from reports.figures.frames import outputs, rows
 from reports.tables import Tables, short_name
 
 OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # which nothing else reads
@@ -20,7 +20,7 @@ UNKNOWN = "not recorded"
 NO_PROTOCOL = frozenset(
     {
         *("dataset", "data_dir", "work_dir", "experiment", "storage", "workers"),
-        *("alphas", "resolutions", "trials", "skip_unreadable"),
+        *("alphas", "resolutions", "trials", "skip_unreadable", "plan"),
     }
 )
 
@@ -48,14 +48,18 @@ def ours(tables: Tables) -> list[Ours]:
 
 def _ours(sweep: Any, tested: pd.DataFrame) -> Ours:
     settings = sweep.settings
-    trained = "frozen, only the head trained" if settings.get("freeze_conv", "true") == "true" else "trained whole"
+    trained = "trained whole"
+    if settings.get("freeze_conv", "true") == "true":
+        trained = "frozen, only the head trained"
+    elif settings.get("unfreeze", "all") != "all":
+        trained = f"the last {settings['unfreeze']} blocks trained with the head"
     trials = (tested["trials_complete"] + tested["trials_pruned"]).max()
     return Ours(
         model=_counted(len(tested), "cells"),
         top1=_span(100 * tested["test_top1"], ".1f"),
         mult_adds=_span(tested["mult_adds"] / 1e6, ",.0f"),
         params=_span(tested["params_total"] / 1e6, ".2f"),
-        head=f"{sweep.classes:.0f}-way" if math.isfinite(sweep.classes) else UNKNOWN,
+        head=f"{outputs(sweep):.0f}-way" if math.isfinite(outputs(sweep)) else UNKNOWN,
         protocol=(
             f"{settings.get('weights', 'unknown')} weights, {trained}; {trials} trials a cell over the learning rate "
             f"and Adam's betas, {settings.get('epochs', '?')} epochs; the best trained again on train + val. This page."

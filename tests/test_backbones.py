@@ -107,6 +107,15 @@ def test_tiny_weights_ship_and_tell_pictures_apart(alpha, pictures):
     assert features.std(axis=0).max() > 0.01
 
 
+def test_a_file_of_another_network_is_refused_before_any_picture_is_fetched(tmp_path):
+    file = tmp_path / "w.weights.h5"
+    backbones.export(backbones.load(Cell(0.25, 32), "tiny").model, file)
+    backbones.require_file([Cell(0.25, 32), Cell(0.25, 48)], str(file))
+    with pytest.raises(UserError, match=r"alpha 0\.5, with or without .* objects could not be loaded") as refused:
+        backbones.require_file([Cell(0.25, 32), Cell(0.5, 32)], str(file))
+    assert len(str(refused.value)) < 400
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize("resolution", [224, 192])
 def test_imagenets_file_serves_with_its_head_at_any_resolution(real_data, resolution):

@@ -67,6 +67,7 @@ def test_a_cell_of_another_backbone_carries_its_name(cell, name):
         ({"freeze_conv": False, "unfreeze": 0}, "unfreeze all, or 1 to 13", "0"),
         ({"freeze_conv": False, "unfreeze": 14}, "unfreeze all, or 1 to 13", "14"),
         ({"freeze_conv": False, "weights": "none", "unfreeze": 3}, "unfreeze all", "unfreeze 3 with weights none"),
+        ({"unfreeze": 3}, "unfreeze all", "freeze_conv true"),
         ({"layer_decay": 0.0}, "layer_decay above 0", "0.0"),
         ({"label_smoothing": 1.0}, "label_smoothing from 0", "1.0"),
         ({"export_backbone": "here.h5"}, "end in .weights.h5", "here.h5"),

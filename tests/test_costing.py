@@ -24,10 +24,10 @@ def test_what_is_done_costs_nothing_but_opening_it():
     assert costing.disk_bytes([DONE], TASK) < costing.disk_bytes([WIDE], TASK)
 
 
-def test_pictures_cost_by_their_mult_adds_and_views():
+def test_pictures_cost_by_their_mult_adds():
     one = costing.feature_seconds([SMALL], TASK, SPEEDS, 0)
     assert one == pytest.approx(0.5 + 2.0 + 1000 * SMALL.mult_adds * 1e-9)
-    both = costing.feature_seconds([SMALL], dataclasses.replace(TASK, views=2), SPEEDS, 0)
+    both = costing.feature_seconds([dataclasses.replace(SMALL, rows=2000)], TASK, SPEEDS, 0)
     assert both - one == pytest.approx(1000 * SMALL.mult_adds * 1e-9)
     made_ready = costing.feature_seconds([SMALL], TASK, SPEEDS, 1)
     assert one - made_ready == pytest.approx(2.0 - costing.ENGINE)

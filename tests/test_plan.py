@@ -14,6 +14,7 @@ import pytest
 
 from pipeline import datasets, tracking
 from pipeline.config import SweepConfig
+from pipeline.errors import UserError
 from pipeline.trainers import trainer_for
 from tuning import optimize, plan
 from tuning.storage import open_storage
@@ -48,7 +49,7 @@ def test_durations_are_said_as_a_person_does(seconds, said):
 
 @pytest.mark.parametrize("thorough", [True, False])
 def test_a_plan_counts_what_is_missing_and_reads_no_test_picture(config, dataset, thorough):
-    found = plan.make(config, dataset, {}, thorough)
+    found = plan.make(config, dataset, {}, [], thorough)
     assert [(item.cell, item.rows, item.test_rows, item.trials) for item in found.work] == [
         (cell, 60, 360, 2) for cell in config.cells
     ]
@@ -59,9 +60,28 @@ def test_a_plan_counts_what_is_missing_and_reads_no_test_picture(config, dataset
 
 def test_tables_that_are_there_are_not_counted_again(config, dataset):
     trainer_for(config.train_config(config.cells[0]), dataset, config.cells)
-    assert [item.rows for item in plan.make(config, dataset, {}, thorough=False).work] == [0, 0]
+    assert [item.rows for item in plan.make(config, dataset, {}, [], thorough=False).work] == [0, 0]
     flipped = dataclasses.replace(config, views="flip")
-    assert [item.rows for item in plan.make(flipped, dataset, {}, thorough=False).work] == [60, 60]
+    assert [item.rows for item in plan.make(flipped, dataset, {}, [], thorough=False).work] == [60, 60]
+
+
+def test_of_mirror_images_all_are_counted_where_nothing_is_there(config, dataset):
+    flipped = dataclasses.replace(config, views="flip")
+    assert [item.rows for item in plan.make(flipped, dataset, {}, [], thorough=False).work] == [120, 120]
+
+
+@pytest.mark.parametrize(("name", "text"), [("key/table.json", "{"), ("key.part/journal.jsonl", '{"rows": 32')])
+def test_a_damaged_table_is_no_end_of_a_plan(config, dataset, name, text):
+    file = Path(config.work_dir, "features", name)
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert [item.rows for item in plan.make(config, dataset, {}, [], thorough=False).work] == [60, 60]
+
+
+def test_finished_cells_are_left_out(config, dataset):
+    first, second = config.cells
+    assert [item.cell for item in plan.make(config, dataset, {}, [first], thorough=False).work] == [second]
+    assert plan.make(config, dataset, {}, config.cells, thorough=False) is None
 
 
 def test_the_line_stands_at_the_head_of_a_sweep_with_something_to_do(config, capsys):
@@ -91,15 +111,22 @@ def test_plan_prints_a_table_and_stops(config, folder, monkeypatch, capsys):
     sweep(config, open_storage(config.storage), tracking.connect("alpharho"))
     ask(monkeypatch, config)
     assert "nothing is left to do" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"epochs 3 \(begun with 2\)"):
+        ask(monkeypatch, dataclasses.replace(config, epochs=3))
+    (folder / "mlflow.db").unlink()
+    ask(monkeypatch, config)
+    assert re.search(r"best models, trained again and logged +2 ", capsys.readouterr().out)
 
 
 @pytest.mark.slow
-def test_heads_that_come_first_are_a_part_of_the_plan(config, dataset):
+def test_heads_that_come_first_are_a_part_of_the_plan(config, dataset, capsys):
     tuned = dataclasses.replace(config, freeze_conv=False, resolutions=(32,))
-    found = plan.make(tuned, dataset, {}, thorough=False)
+    found = plan.make(tuned, dataset, {}, [], thorough=False)
     assert found.features > 0
     assert found.trials > 0
-    assert [path.name for path in (Path(config.work_dir)).glob("features/*")] == []
+    assert [item.rows for item in found.work] == [60]
+    assert list(Path(config.work_dir).glob("features/*")) == []
+    assert capsys.readouterr().err == ""
 
 
 def said_and_took(folder: Path, *flags: str, **environment: str) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipeline import datasets, records
@@ -31,6 +33,14 @@ def test_a_weights_file_that_has_gone_leaves_the_model_usable(tmp_path):
     read = records.trained_config("run", tags)
     assert (read.dataset, read.cell, read.seed, read.weights) == ("digits", config.cell, 7, "none")
     assert read.unfreeze == "all"
+
+
+def test_a_run_from_before_there_was_a_setting_has_its_default():
+    tags = records.trained_tags(DIGITS, digits())
+    params = json.loads(tags[records.CONFIG_TAG])
+    del params["precision"]
+    tags[records.CONFIG_TAG] = json.dumps({**params, "report_params": "head"})
+    assert records.trained_config("run", tags) == DIGITS
 
 
 def test_other_training_pictures_are_refused():

@@ -83,10 +83,11 @@ def test_other_settings_are_refused_with_the_difference(url):
         open_study(url, weights="other")
 
 
-def test_another_precision_is_refused_and_a_study_from_before_there_was_one_goes_on(url):
+def test_a_study_from_before_there_was_a_setting_has_its_default(url):
     study = open_study(url)
     run(study, 1)
-    study.keep("settings", {name: value for name, value in study.settings.items() if name != "precision"})
+    before = {name: value for name, value in study.settings.items() if name not in ("precision", "protocol", "views")}
+    study.keep("settings", {**before, "report_params": "head"})
     assert open_study(url).name == NAME
     with pytest.raises(UserError, match=r"precision mixed_float16 \(begun with float32\)"):
         open_study(url, dataclasses.replace(BASE, precision="mixed_float16"))

@@ -148,8 +148,8 @@ def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_col
     assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
 
 
-@pytest.mark.parametrize(("head_init", "keeps"), [("auto", False), ("random", False), ("imagenet", True)])
-def test_under_the_reports_protocol_imagenets_classifier_is_kept_only_if_asked_for(backbone, head_init, keeps):
+@pytest.mark.parametrize(("head_init", "keeps"), [("auto", True), ("random", False), ("imagenet", True)])
+def test_under_the_reports_protocol_imagenets_classifier_is_kept_whole(backbone, head_init, keeps):
     config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init, protocol="report")
     head = transfer.start_head(config, backbone, HALF_KNOWN)
     assert (head.kernel.shape, head.bias.shape) == ((256, 1000), (1000,))

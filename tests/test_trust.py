@@ -52,6 +52,22 @@ def test_what_was_not_recorded_is_said(tracker):
     assert known["machine"] == known["versions"] == known["computing time"] == "not recorded"
 
 
+@pytest.mark.parametrize(
+    ("unfreeze", "said"), [("3", "the last 3 blocks trained with the head"), ("all", "trained whole")]
+)
+def test_how_much_was_trained_is_said(tracker, unfreeze, said):
+    found = tables.read(tracker, [write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1])])
+    found.sweeps["settings"].iloc[0].update(freeze_conv="false", unfreeze=unfreeze)
+    (row,) = trust.ours(found)
+    assert row.protocol.startswith(f"tiny weights, {said}; ")
+
+
+def test_the_reports_head_is_1000_way(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1], protocol="report")
+    (row,) = trust.ours(tables.read(tracker, [sweep]))
+    assert row.head == "1000-way"
+
+
 def test_ours_stands_beside_the_published_in_the_same_words(tracker):
     sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:2], running=True)
     (row,) = trust.ours(tables.read(tracker, [sweep]))

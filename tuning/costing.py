@@ -24,6 +24,7 @@ BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all
 PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.66, "hyperband": 0.53, "successive_halving": 0.28}
 SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
 
+PAGE_BYTES = 5e6  # plotly.js, mostly; on disk and in MLflow
 PROCESS_BYTES = 9e8  # of tensorflow and mlflow
 PASS_BYTES = 4e8  # of decoded pictures that wait, and of interpreters
 COPIES = 4  # of the table while heads train: mapped from disk, scaled, handed to tensorflow, and gathered
@@ -35,7 +36,7 @@ class Work:
     """What is left to do for a cell.
 
     Attributes:
-        rows: training pictures that its tables lack.
+        rows: of train and val that its tables lack, those of mirror images included.
         test_rows: test pictures, by the data set's metadata; 0 where their table is there or their number unknown.
         trials: to be begun.
     """
@@ -103,7 +104,7 @@ def feature_seconds(work: Sequence[Work], task: Task, speeds: Speeds, made_ready
     missing = [item for item in work if item.rows]
     new = max(0, len(missing) - made_ready)
     opened = len(work) * speeds.load + new * speeds.ready + (len(missing) - new) * ENGINE * speeds.pace
-    return opened + sum(item.rows * item.mult_adds for item in missing) * task.views * speeds.mult_add
+    return opened + sum(item.rows * item.mult_adds for item in missing) * speeds.mult_add
 
 
 def test_seconds(work: Sequence[Work], speeds: Speeds) -> float:
@@ -155,10 +156,11 @@ def _shrinks(item: Work, task: Task) -> bool:
 
 
 def disk_bytes(work: Sequence[Work], task: Task) -> float:
-    """Of new feature tables, float32, and of the models in MLflow."""
-    tables = sum((item.rows * task.views + item.test_rows) * item.width * 4 for item in work)
+    """Of new feature tables, float32, the engines that make them, the models in MLflow, and the report twice."""
+    tables = sum((item.rows + item.test_rows) * item.width for item in work)
+    engines = sum(sizes.of(item.cell).params for item in work if item.rows or item.test_rows)
     models = sum(sizes.of(item.cell).params + costs.dense_params(item.width, task.outputs) for item in work)
-    return tables + models * 4
+    return 4 * (tables + engines + models) + 2 * PAGE_BYTES
 
 
 def memory_bytes(work: Sequence[Work], task: Task) -> float:

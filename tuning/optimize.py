@@ -13,6 +13,7 @@ import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
@@ -58,24 +59,43 @@ def main() -> None:
 
 def _plan(config: SweepConfig) -> None:
     """Prints what the sweep will cost; begins no study and makes no database."""
-    from pipeline import datasets
+    from pipeline import backbones, datasets
     from tuning import plan
 
-    file = sqlite_file(config.storage)
-    found = {} if file and not file.exists() else _begun(config, open_storage(config.storage))
-    costs = plan.make(config, datasets.load(config), found, thorough=True)
+    backbones.require_file(config.cells, config.weights)
+    file, dataset = sqlite_file(config.storage), datasets.load(config)
+    found = {} if file and not file.exists() else _begun(config, open_storage(config.storage), dataset.train.digest)
+    costs = plan.make(config, dataset, found, _finished(config, found), thorough=True)
     if costs is None:
         print("nothing is left to do")
     else:
         Console().print(costs.table())
 
 
-def _begun(config: SweepConfig, storage: RDBStorage) -> dict[Cell, CellStudy]:
+def _begun(config: SweepConfig, storage: RDBStorage, pictures: str) -> dict[Cell, CellStudy]:
+    """Raises UserError where a study was begun with other settings, as the sweep would."""
+    from pipeline import backbones
+
     found = {}
     for cell, name in zip(config.cells, _names(config), strict=True):
+        weights = backbones.weights_identity(cell, config.weights)
+        settings = studies.settings_of(config.train_config(cell), pictures, weights)
         with contextlib.suppress(KeyError):
-            found[cell] = studies.find_study(storage, name, {})
+            found[cell] = studies.find_study(storage, name, settings)
+            found[cell].require_settings()
     return found
+
+
+def _finished(config: SweepConfig, found: Mapping[Cell, CellStudy]) -> list[Cell]:
+    """The cells that are done for good, their runs in MLflow included; none where there is no such store."""
+    from pipeline import tracking
+    from tuning.search import is_finished
+
+    try:
+        tracker = tracking.connect(config.experiment, make=False)
+    except UserError:
+        return []
+    return [cell for cell, study in found.items() if is_finished(study, config.trials, tracker)]
 
 
 def take_part(config: SweepConfig, first: int) -> tuple[list[CellResult], list[str]]:
@@ -98,6 +118,8 @@ def work(config: SweepConfig, first: int) -> None:
 
 def _show(config: SweepConfig, cells: list[CellResult]) -> None:
     trained = "head" if config.freeze_conv else "whole network"
+    if config.unfreeze != "all":
+        trained = f"last {config.unfreeze} blocks and head"
     title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
     Console().print(results.table(title, cells))
     if caveat := baselines.caveat(config.dataset, config.weights):

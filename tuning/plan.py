@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,26 +69,37 @@ class Plan:
         return shown
 
 
-def make(config: SweepConfig, dataset: Dataset, found: Mapping[Cell, CellStudy], thorough: bool) -> Plan | None:
+def make(
+    config: SweepConfig,
+    dataset: Dataset,
+    found: Mapping[Cell, CellStudy],
+    finished: Collection[Cell],
+    thorough: bool,
+) -> Plan | None:
     """Measures, and adds up what is left; None where nothing is.
 
     Args:
         found: the studies that have been begun.
+        finished: the cells that are done for good.
         thorough: for some ten seconds, pictures of every cell; else for about three, those of the largest cell alone,
             beside the compiling of an epoch that this process need not do again.
 
     Raises:
         UserError: a backbone cannot be loaded, or a picture not be decoded.
     """
-    cells = [cell for cell in config.cells if cell not in found or not found[cell].is_tested(config.trials)]
-    if not cells:
-        return None
+    cells = [cell for cell in config.cells if cell not in finished]
+    return _of_cells(config, cells, dataset, found, thorough) if cells else None
+
+
+def _of_cells(
+    config: SweepConfig, cells: list[Cell], dataset: Dataset, found: Mapping[Cell, CellStudy], thorough: bool
+) -> Plan:
     begun, loaded = time.perf_counter(), _load(config, cells, thorough)
     load = (time.perf_counter() - begun) / len(loaded)
     work = tuple(_work(config, cell, dataset, found.get(cell), loaded.get(cell)) for cell in cells)
     task = Task(config, len(dataset.train), 2 if config.views == "flip" else 1, config.outputs(dataset.num_classes))
     if not config.freeze_conv:
-        return _of_networks(task, work, dataset, _of_heads_first(config, dataset, thorough))
+        return _of_networks(task, work, dataset, _of_heads_first(config, cells, dataset, thorough))
     measured = [loaded[item.cell] for item in work if item.rows and item.cell in loaded] if thorough else []
     measured = measured[:CELLS_AT_ONCE] or [loaded[_largest(cells)]]
     speed = _measure(task, work, dataset, measured, load, PICTURES[thorough])
@@ -125,8 +136,10 @@ def _load(config: SweepConfig, cells: list[Cell], thorough: bool) -> dict[Cell, 
 def _work(
     config: SweepConfig, cell: Cell, dataset: Dataset, study: CellStudy | None, backbone: Backbone | None
 ) -> Work:
-    rows, test_rows = len(dataset.train) if config.freeze_conv else 0, dataset.num_test or 0
-    if backbone is not None and config.freeze_conv:
+    has_tables = config.freeze_conv or config.finetunes
+    rows = len(dataset.train) * (2 if config.views == "flip" else 1) if has_tables else 0
+    test_rows = dataset.num_test or 0
+    if backbone is not None and has_tables:
         where = (dataset.source, backbone, config.work_dir)
         rows = features.rows_left(dataset.train, *where, config.views, config.precision)
         if features.has_table("test", *where):
@@ -149,16 +162,15 @@ def _measure(
     return Speeds(load, ready / len(measured), picture / mult_adds / task.views, compiling, epoch)
 
 
-def _of_heads_first(config: SweepConfig, dataset: Dataset, thorough: bool) -> float:
+def _of_heads_first(config: SweepConfig, cells: list[Cell], dataset: Dataset, thorough: bool) -> float:
     """Seconds for the heads that fine-tuning starts from, feature tables included."""
     if not config.finetunes:
         return 0.0
     wave = len(finetune.HEAD_RATES)
-    heads = dataclasses.replace(
-        config, freeze_conv=True, epochs=finetune.HEAD_EPOCHS, trials=wave, wave=wave, pruner="none"
-    )
-    first = make(heads, dataset, {}, thorough)
-    return first.features + first.trials + first.finals if first else 0.0
+    frozen = dataclasses.replace(config, freeze_conv=True, unfreeze="all")
+    heads = dataclasses.replace(frozen, epochs=finetune.HEAD_EPOCHS, trials=wave, wave=wave, pruner="none")
+    first = _of_cells(heads, cells, dataset, {}, thorough)
+    return first.features + first.trials + first.finals
 
 
 def _of_networks(task: Task, work: tuple[Work, ...], dataset: Dataset, heads: float) -> Plan:

@@ -36,8 +36,6 @@ _FREE = frozenset(
 )
 # What only fine-tuning reads, so that a study of heads may have been begun before there was such a setting.
 _OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})
-# What every study has that was begun before there was such a setting.
-_BEFORE = {"precision": "float32"}
 _SETTINGS = "settings"
 _IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attributes of a study: the cell's run in MLflow, and that of the sweep above it
@@ -98,14 +96,13 @@ class CellStudy:
 
     def require_settings(self) -> None:
         """Raises UserError where another process began the study with other settings; says which."""
-        begun_with = _BEFORE | self.attributes().get(_SETTINGS, {})
-        differing = sorted(
-            key for key in {*self.settings, *begun_with} if self.settings.get(key) != begun_with.get(key)
-        )
+        # A study from before there was such a setting has what became its default.
+        begun_with = as_params(TrainConfig()) | self.attributes().get(_SETTINGS, {})
+        differing = sorted(key for key in self.settings if self.settings[key] != begun_with.get(key))
         if differing:
             raise UserError(
                 f"wanted the settings that the study {self.name} was begun with. Received: "
-                + ", ".join(f"{key} {self.settings.get(key)} (begun with {begun_with.get(key)})" for key in differing)
+                + ", ".join(f"{key} {self.settings[key]} (begun with {begun_with.get(key)})" for key in differing)
                 + ". Way out: the old settings, or a new database: --storage sqlite:///another.db"
             )
 
@@ -121,9 +118,7 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     Raises:
         UserError: its trials had other settings or other pictures; says which.
     """
-    idle = _FREE if base.finetunes else _FREE | _OF_FINETUNING
-    settings = {key: value for key, value in as_params(base).items() if key not in idle}
-    settings |= {"pictures": pictures, "weights": weights}
+    settings = settings_of(base, pictures, weights)
 
     def begin() -> None:
         with transaction(storage, name) as joined:
@@ -138,6 +133,13 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
     found = find_study(storage, name, settings)
     found.require_settings()
     return found
+
+
+def settings_of(base: TrainConfig, pictures: str, weights: str) -> dict[str, str]:
+    """What all trials of a study share; see `open_study`."""
+    idle = _FREE if base.finetunes else _FREE | _OF_FINETUNING
+    shared = {key: value for key, value in as_params(base).items() if key not in idle}
+    return shared | {"pictures": pictures, "weights": weights}
 
 
 def find_study(storage: RDBStorage, name: str, settings: dict[str, str]) -> CellStudy:

@@ -35,13 +35,14 @@ def sweep(
     Args:
         first: the cell to begin with, so that processes that start together begin with different ones.
     """
+    backbones.require_file(config.cells, config.weights)
     dataset = datasets.load(config)
     cells = open_studies(config, storage, dataset)
     sweeper = _Sweeper(config, dataset, cells, tracker)
     failures: list[str] = []
     if tracker.adopts or not all(is_finished(study, config.trials, tracker) for study in cells.values()):
         if first == 0:  # the others of this command would say the same
-            _tell_plan(config, storage, dataset, cells)
+            _tell_plan(config, storage, dataset, cells, tracker)
         tracker.ensure_baselines([row.as_run() for row in baselines.load()])
         try:
             failures = sweeper.search(storage, first)
@@ -54,10 +55,11 @@ def sweep(
     return [read_result(cell, study, tracker) for cell, study in finished.items()], failures
 
 
-def _tell_plan(config: SweepConfig, storage: RDBStorage, dataset: Dataset, cells: Studies) -> None:
+def _tell_plan(config: SweepConfig, storage: RDBStorage, dataset: Dataset, cells: Studies, tracker: Tracker) -> None:
     """One line about what is to come. What cannot be measured is refused when its turn comes."""
     with contextlib.suppress(UserError, LockedElsewhereError), exclusive(storage.engine, "plan", wait=False):
-        if found := plan.make(config, dataset, cells, thorough=False):
+        finished = [cell for cell, study in cells.items() if is_finished(study, config.trials, tracker)]
+        if found := plan.make(config, dataset, cells, finished, thorough=False):
             progress.note(found.line(config.workers))
 
 
@@ -101,6 +103,7 @@ def _open_run(config: SweepConfig, storage: RDBStorage, tracker: Tracker, datase
         for study in cells.values():
             study.keep(studies.SWEEP_RUN, run_id)
         shared = as_params(config) | {"storage": shown(config.storage)}
+        del shared["plan"]  # which ends before there is a run
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
     records.log_dataset(tracker, run_id, config, dataset)

@@ -128,10 +128,10 @@ class FitConfig(DataConfig):
             "leave --unfreeze out",
         )
         require(
-            self.unfreeze == "all" or self.weights != "none",
-            "unfreeze all where the network is trained from scratch",
-            f"unfreeze {self.unfreeze} with weights none",
-            "choose trained weights, or leave --unfreeze out",
+            self.unfreeze == "all" or self.finetunes,
+            "unfreeze all where no trained convolutions are trained on",
+            f"unfreeze {self.unfreeze} with weights {self.weights} and freeze_conv {str(self.freeze_conv).lower()}",
+            "add --freeze_conv false and trained weights, or leave --unfreeze out",
         )
         require(0 < self.layer_decay <= 1, "layer_decay above 0, up to 1", self.layer_decay, "1 is one rate for all")
         require(0 <= self.label_smoothing < 1, "label_smoothing from 0 to below 1", self.label_smoothing)

@@ -94,15 +94,18 @@ def rows_left(
     views: Views = "none",
     precision: Precision = "float32",
 ) -> int:
-    """How many pictures `load` would still go through, if nobody else were at it; no hash is checked."""
-    return max(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views, precision))
+    """How many rows `load` would still make, of both views, if nobody else were at it; no hash is checked."""
+    return sum(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views, precision))
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
     """Whether there is a table of the split called `name`, told without reading that split's pictures."""
     wanted = {"data": source, "split": name, "cell": backbone.cell.name, "weights": backbone.digest}
-    found = (json.loads(path.read_text()) for path in Path(work_dir, "features").glob("*/table.json"))
-    return any(wanted.items() <= about.items() for about in found)
+    for path in Path(work_dir, "features").glob("*/table.json"):
+        with contextlib.suppress(OSError, ValueError):  # damaged, or being renamed by who made it
+            if wanted.items() <= json.loads(path.read_text()).items():
+                return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,11 @@ class _Place:
         """Those behind the last whole chunk."""
         if self.folder.exists():
             return 0
-        journal = self.folder.with_name(f"{self.folder.name}.part") / JOURNAL
-        lines = journal.read_text().splitlines() if journal.exists() else []
-        return self.rows - sum(json.loads(line)["rows"] for line in lines)
+        rows = self.rows
+        with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or half a line as left by a kill
+            for line in (self.folder.with_name(f"{self.folder.name}.part") / JOURNAL).read_text().splitlines():
+                rows -= json.loads(line)["rows"]
+        return rows
 
     def read(self) -> FeatureTable | None:
         """None where it is missing or damaged."""

@@ -72,12 +72,8 @@ def extract(
     asked: EngineName,
     work_dir: str,
     precision: Precision = "float32",
-    shown: bool = True,
 ) -> None:
     """Completes the tables of `split`.
-
-    Args:
-        shown: with a progress bar.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine,
@@ -100,7 +96,7 @@ def extract(
         lanes.append((partial(_features, engine, table.form, table.mirrored), table.sink))
     cells = list(dict.fromkeys(table.backbone.cell.name for table in tables))
     title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
-    with progress.bar(title, total=len(split), unit="img", shown=shown) as advance:
+    with progress.bar(title, total=len(split), unit="img") as advance:
         advance(begin)
         _run(first, batches, begin, max(engine.lanes for engine in made.values()), lanes, advance)
 

@@ -28,7 +28,7 @@ class ConfusionInfo(NamedTuple):
         names: (n,), ordered so that classes which are confused with each other stand together.
         counts: (n, n).
         pictures: (n,), test pictures of each class, answers outside of the n classes included.
-        classes: how many there are, those not shown included.
+        classes: how many pictures are of, those not shown included; an answer may be none of them.
     """
 
     names: list[str]
@@ -57,10 +57,10 @@ def confusion_info(confusion: pd.DataFrame, most: int = MOST_CLASSES) -> Confusi
     kept = np.sort(np.argsort(-confused, kind="stable")[:most])
     square = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(square, (rows, columns), amounts)
-    chosen = ConfusionInfo([names[k] for k in kept], square[np.ix_(kept, kept)], pictures[kept], len(names))
+    chosen = ConfusionInfo([names[k] for k in kept], square[np.ix_(kept, kept)], pictures[kept], truths.nunique())
     order = _order(chosen.shares)
     counts = chosen.counts[np.ix_(order, order)]
-    return ConfusionInfo([chosen.names[k] for k in order], counts, chosen.pictures[order], len(names))
+    return ConfusionInfo([chosen.names[k] for k in order], counts, chosen.pictures[order], chosen.classes)
 
 
 def confusion_figure(info: ConfusionInfo) -> go.Figure:
@@ -111,8 +111,9 @@ def confusion_figure(info: ConfusionInfo) -> go.Figure:
 
 def confusion_alt(info: ConfusionInfo) -> str:
     right = int(info.counts.diagonal().sum())
-    shown = "" if len(info.names) == info.classes else f", the {len(info.names)} most confused of {info.classes}"
-    text = f"Confusion of {len(info.names)} classes{shown}: {right} of {int(info.pictures.sum())} pictures are right."
+    truths = int((info.pictures > 0).sum())
+    shown = "" if truths == info.classes else f", the {truths} most confused of {info.classes}"
+    text = f"Confusion of {truths} classes{shown}: {right} of {int(info.pictures.sum())} pictures are right."
     wrong = np.where(np.eye(len(info.names), dtype=bool), 0, info.counts)
     if not wrong.any():
         return text

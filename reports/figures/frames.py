@@ -7,10 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.config import IMAGENET_CLASSES
+
 
 def of_cell(frame: pd.DataFrame, sweep: str, cell: str) -> pd.DataFrame:
     """The rows of one cell of one sweep, out of any frame that has both columns."""
     return frame[(frame["sweep"] == sweep) & (frame["cell"] == cell)]
+
+
+def outputs(sweep: Any) -> float:
+    """Of the heads of a row of the frame of sweeps; NaN where they are not recorded."""
+    return IMAGENET_CLASSES if sweep.settings.get("protocol") == "report" else sweep.classes
 
 
 def rows(frame: pd.DataFrame) -> Iterator[Any]:

@@ -81,6 +81,11 @@ def test_few_classes_need_no_tree(classes):
     assert confusion.confusion_alt(info).endswith(f"{5 * classes} of {5 * classes} pictures are right.")
 
 
+def test_an_answer_that_is_no_class_is_not_counted_as_one():
+    frame = pd.DataFrame({"truth": ["a", "b"], "answer": ["a", "(output 7)"], "count": [3, 1]})
+    assert confusion.confusion_alt(confusion.confusion_info(frame)).startswith("Confusion of 2 classes: 3 of 4 ")
+
+
 def test_a_class_that_is_only_ever_answered_has_an_empty_row():
     frame = pd.DataFrame({"truth": ["a", "a", "b"], "answer": ["a", "c", "b"], "count": [3, 2, 4]})
     info = confusion.confusion_info(frame)
