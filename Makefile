@@ -28,7 +28,6 @@ lint: .venv/ready-dev
 	$(BIN)/mypy
 
 bench: .venv/ready-dev
-	$(BIN)/python -m tests.bench.extraction
 	$(BIN)/python -m tests.bench.heads
 	$(BIN)/python -m tests.bench.studies
 	$(BIN)/python -m tests.bench.sweeps
@@ -36,6 +35,7 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.scale
 	$(BIN)/python -m pytest -m quiet -n 0
+	$(BIN)/python -m tests.bench.extraction
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu
