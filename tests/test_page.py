@@ -13,7 +13,8 @@ from report_samples import CELLS, DOGS, ODD_NAMES, write_sweep
 
 from pipeline.config import Cell
 from pipeline.tracking import connect
-from reports import contents, page, tables
+from reports import page, tables
+from reports.figures.frames import outputs
 
 
 class Parsed(html.parser.HTMLParser):
@@ -126,7 +127,7 @@ def test_the_savings_are_those_of_the_head_that_was_trained(tracker):
         tables.read(tracker, [write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1], protocol=protocol)])
         for protocol in ("paper", "report")
     )
-    assert [contents._outputs(sweep) for sweep in (small.sweeps.iloc[0], whole.sweeps.iloc[0])] == [10, 1000]
+    assert [outputs(sweep) for sweep in (small.sweeps.iloc[0], whole.sweeps.iloc[0])] == [10, 1000]
     assert whole.cells.iloc[0]["params_total"] - small.cells.iloc[0]["params_total"] == 990 * 257
 
 

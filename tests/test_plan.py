@@ -105,7 +105,7 @@ def ask(monkeypatch, config: SweepConfig) -> None:
 def test_plan_prints_a_table_and_stops(config, folder, monkeypatch, capsys):
     ask(monkeypatch, config)
     said = capsys.readouterr().out
-    for row in (r"train and val, times cells +120 ", r"of test, times cells +720 ", r"trials +4 ", "disk +3 MB"):
+    for row in (r"train and val, times cells +120 ", r"of test, times cells +720 ", r"trials +4 ", "disk +14 MB"):
         assert re.search(row, said), said
     assert not list(folder.glob("*.db"))
     sweep(config, open_storage(config.storage), tracking.connect("alpharho"))
