@@ -244,7 +244,7 @@ def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
         return _split(cell, weights, whole) if model is whole else Backbone(cell, weights, model, None)
     raise UserError(
         f"wanted weights of {cell.backbone}, alpha {cell.alpha}, with or without the 1000-way head, in {path}. "
-        f"Received: {'; '.join(reasons)}"
+        f"Received: {'; '.join(dict.fromkeys(reasons))}. Way out: the backbone and alpha that the file is of"
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from pipeline import cli, datasets, progress, records, tracking
@@ -75,7 +74,7 @@ def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
         table.add_row(*map(str, row))
     table.add_section()
     table.add_row("all", *(str(counts[name].sum()) for name in counts.columns[1:]))
-    Console().print(table)
+    progress.show(table)
     print(f"{dataset.num_classes} classes, {len(dataset.skipped)} pictures left out")
     if shared:
         print(f"caution: {shared} test pictures are training pictures, too")

@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, so that what a program prints can be piped."""
+"""What a person is shown: tables on stdout, bars and notes on stderr, so that what a program prints can be piped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 _shown = True
@@ -23,6 +24,11 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} {self.unit}/s" if speed else "", no_wrap=True)
+
+
+def show(table: Table) -> None:
+    """Prints a table to stdout; brackets and colons in names are text, and no markup of rich's."""
+    Console(markup=False, emoji=False).print(table)
 
 
 def note(text: str) -> None:
@@ -48,7 +54,7 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     Where stderr is no terminal, rich prints the finished bar alone.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         _Rate(unit),

@@ -34,7 +34,8 @@ def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"wanted to write {output}. Received: {error.strerror}. Way out: another place, with --output"
+            f"wanted to write {output}. Received: {error.strerror}. "
+            "Way out: another place: python -m reports.build --output PLACE.html"
         ) from error
     if len(sweeps) == 1:
         try:

@@ -58,7 +58,7 @@ def test_a_page_that_cannot_be_written_is_one_line(tracker, tmp_path):
     (tmp_path / "file").touch()
     done = report("--output", str(tmp_path / "file" / "page.html"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "Way out: another place, with --output" in done.stderr
+    assert "Way out: another place: python -m reports.build --output" in done.stderr
 
 
 def test_the_page_is_there_where_mlflow_cannot_take_it(tracker, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from pipeline import datasets, tracking
@@ -102,6 +103,14 @@ def ask(monkeypatch, config: SweepConfig) -> None:
     optimize.main()
 
 
+def _begun_without_trials(folder: Path) -> str:
+    """A database whose studies have other settings, which the first trial will replace."""
+    storage = open_storage(f"sqlite:///{folder}/other.db")
+    for name in ("digits-mobilenet_0.25_32-frozen", "digits-mobilenet_0.25_48-frozen"):
+        optuna.create_study(storage=storage, study_name=name).set_user_attr("settings", {"epochs": "7"})
+    return f"sqlite:///{folder}/other.db"
+
+
 def test_plan_prints_a_table_and_stops(config, folder, monkeypatch, capsys):
     ask(monkeypatch, config)
     said = capsys.readouterr().out
@@ -113,6 +122,8 @@ def test_plan_prints_a_table_and_stops(config, folder, monkeypatch, capsys):
     assert "nothing is left to do" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"epochs 3 \(begun with 2\)"):
         ask(monkeypatch, dataclasses.replace(config, epochs=3))
+    ask(monkeypatch, dataclasses.replace(config, storage=_begun_without_trials(folder)))
+    assert "train and val" in capsys.readouterr().out
     (folder / "mlflow.db").unlink()
     ask(monkeypatch, config)
     assert re.search(r"best models, trained again and logged +2 ", capsys.readouterr().out)

@@ -20,7 +20,6 @@ if __package__ in (None, ""):  # started by its path, as in the example: make th
     sys.path[0] = str(Path(__file__).parents[1])
 
 from optuna.storages import RDBStorage
-from rich.console import Console
 
 from pipeline import baselines, cli, progress
 from pipeline.config import Cell, ReportConfig, SweepConfig
@@ -69,7 +68,7 @@ def _plan(config: SweepConfig) -> None:
     if costs is None:
         print("nothing is left to do")
     else:
-        Console().print(costs.table())
+        progress.show(costs.table())
 
 
 def _begun(config: SweepConfig, storage: RDBStorage, pictures: str) -> dict[Cell, CellStudy]:
@@ -82,7 +81,8 @@ def _begun(config: SweepConfig, storage: RDBStorage, pictures: str) -> dict[Cell
         settings = studies.settings_of(config.train_config(cell), pictures, weights)
         with contextlib.suppress(KeyError):
             found[cell] = studies.find_study(storage, name, settings)
-            found[cell].require_settings()
+            if found[cell].trials():  # a study without any takes other settings
+                found[cell].require_settings()
     return found
 
 
@@ -120,8 +120,13 @@ def _show(config: SweepConfig, cells: list[CellResult]) -> None:
     trained = "head" if config.freeze_conv else "whole network"
     if config.unfreeze != "all":
         trained = f"last {config.unfreeze} blocks and head"
-    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
-    Console().print(results.table(title, cells))
+    asked = [
+        value
+        for value in (f"protocol {config.protocol}", f"views {config.views}")
+        if not value.endswith(("paper", "none"))
+    ]
+    title = ", ".join([config.dataset, f"weights {Path(config.weights).name}", f"{trained} trained", *asked])
+    progress.show(results.table(title, cells))
     if caveat := baselines.caveat(config.dataset, config.weights):
         print(caveat)
 

@@ -142,7 +142,7 @@ def _work(
     if backbone is not None and has_tables:
         where = (dataset.source, backbone, config.work_dir)
         rows = features.rows_left(dataset.train, *where, config.views, config.precision)
-        if features.has_table("test", *where):
+        if config.freeze_conv and features.has_table("test", *where):
             test_rows = 0
     trials = studies.left(study.trials(), config.trials) if study else config.trials
     return Work(cell, rows, test_rows, trials)

@@ -6,6 +6,7 @@ python -m tuning.study --status --storage URL
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -18,11 +19,10 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import StudyModel, TrialModel
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
-from pipeline import cli
+from pipeline import cli, progress
 from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.errors import UserError
 from tuning.storage import explained, open_storage, patiently, sqlite_file, transaction
@@ -102,9 +102,17 @@ class CellStudy:
         if differing:
             raise UserError(
                 f"wanted the settings that the study {self.name} was begun with. Received: "
-                + ", ".join(f"{key} {self.settings[key]} (begun with {begun_with.get(key)})" for key in differing)
+                + ", ".join(
+                    f"{key} {_short(self.settings[key])} (begun with {_short(begun_with.get(key))})"
+                    for key in differing
+                )
                 + ". Way out: the old settings, or a new database: --storage sqlite:///another.db"
             )
+
+
+def _short(setting: str | None) -> str:
+    """A digest by its first letters."""
+    return f"{setting[:12]}..." if setting and re.fullmatch("[0-9a-f]{64}", setting) else str(setting)
 
 
 def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str, weights: str) -> CellStudy:
@@ -259,7 +267,7 @@ def main() -> None:
     if file and not file.exists():  # which opening it would make
         raise UserError(f"wanted a database that is there. Received: {config.storage}. Way out: --storage URL")
     with explained(config.storage):
-        Console().print(status_table(open_storage(config.storage), datetime.now()))
+        progress.show(status_table(open_storage(config.storage), datetime.now()))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def sweep(
     """
     backbones.require_file(config.cells, config.weights)
     dataset = datasets.load(config)
+    if dataset.skipped and first == 0:
+        progress.note(f"pictures left out: {len(dataset.skipped)}, the first {dataset.skipped[0]}")
     cells = open_studies(config, storage, dataset)
     sweeper = _Sweeper(config, dataset, cells, tracker)
     failures: list[str] = []
