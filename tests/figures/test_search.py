@@ -90,9 +90,9 @@ def test_a_note_where_the_best_sits_at_an_edge(drawn, words):
 
 
 def test_the_edges_are_those_of_the_sweeps_own_ranges():
-    trials = samples.trials(1).assign(learning_rate=0.0099, beta_1=0.9, beta_2=0.99)
+    trials = samples.trials(1).assign(learning_rate=0.00099, beta_1=0.9, beta_2=0.99)
     assert search.edge_note(trials) == ""
-    assert "learning rate 0.0099 is near its upper end, 0.01" in search.edge_note(trials, FINETUNING_RANGES)
+    assert "learning rate 0.00099 is near its upper end, 0.001" in search.edge_note(trials, FINETUNING_RANGES)
 
 
 @pytest.mark.parametrize("ranges", [RANGES, FINETUNING_RANGES])
