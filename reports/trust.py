@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipeline.config import SweepConfig
+from pipeline.config import OF_FINETUNING, SweepConfig
 from reports.figures.axes import finetunes
 from reports.figures.frames import outputs, rows
 from reports.tables import Tables, short_name
 
-OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # which nothing else reads
 UNKNOWN = "not recorded"
 # Settings of a sweep that say where things lie, or what stands on the page anyway; all others are its protocol.
 NO_PROTOCOL = frozenset(

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline import baselines, metrics, records
 from pipeline.config import Cell, Protocol, SweepConfig, TrainConfig, as_params
-from pipeline.tracking import Tracker, TrialRun
+from pipeline.tracking import RunRecord, Tracker, TrialRun
 from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG
 from pipeline.tracking.trials import create
 
@@ -36,6 +36,17 @@ PICTURES = 1437
 ODD_NAMES = (
     *("<script>alert(1)</script>", "\"quoted\", 'so'", "北京犬", "мопс", "NA", "null", "007", ""),
     *("two\nlines", "</td>&amp;", "a rather long name of a class that nobody would want to read in a narrow chart"),
+)
+RUN = RunRecord(  # of a cell; tests replace what matters to them
+    run_id="a" * 32,
+    name="digits-mobilenet_0.5_96-frozen",
+    status="FINISHED",
+    parent="b" * 32,
+    started=STARTED,
+    seconds=3.0,
+    params={},
+    metrics={},
+    tags={},
 )
 
 

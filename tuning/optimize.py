@@ -9,11 +9,9 @@ numbers, and with the page report.html.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
@@ -22,12 +20,12 @@ if __package__ in (None, ""):  # started by its path, as in the example: make th
 from optuna.storages import RDBStorage
 
 from pipeline import baselines, cli, progress
-from pipeline.config import Cell, ReportConfig, SweepConfig
+from pipeline.config import ReportConfig, SweepConfig
 from pipeline.errors import UserError, first_line
 from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
-from tuning.storage import explained, open_storage, patiently, shown, sqlite_file
+from tuning.storage import explained, open_storage, patiently, shown
 from tuning.study import CellStudy
 from tuning.workers import Crew
 
@@ -36,8 +34,10 @@ def main() -> None:
     """A sweep by the flags; ends with its table, and with exit code 2 where a cell came to nothing."""
     config = cli.parse(SweepConfig)
     if config.plan:
+        from tuning import plan  # imports tensorflow, as below
+
         with explained(config.storage):
-            _plan(config)
+            plan.show(config)
         return
     crew = Crew(config, work) if config.workers > 1 else None
     with explained(config.storage):
@@ -54,48 +54,6 @@ def main() -> None:
         _report(config, storage)
     if failures:
         raise UserError("; ".join(failures))
-
-
-def _plan(config: SweepConfig) -> None:
-    """Prints what the sweep will cost; begins no study and makes no database."""
-    from pipeline import backbones, datasets
-    from tuning import plan
-
-    backbones.require_file(config.cells, config.weights)
-    file, dataset = sqlite_file(config.storage), datasets.load(config)
-    found = {} if file and not file.exists() else _begun(config, open_storage(config.storage), dataset.train.digest)
-    costs = plan.make(config, dataset, found, _finished(config, found), thorough=True)
-    if costs is None:
-        print("nothing is left to do")
-    else:
-        progress.show(costs.table())
-
-
-def _begun(config: SweepConfig, storage: RDBStorage, pictures: str) -> dict[Cell, CellStudy]:
-    """Raises UserError where a study was begun with other settings, as the sweep would."""
-    from pipeline import backbones
-
-    found = {}
-    for cell, name in zip(config.cells, _names(config), strict=True):
-        weights = backbones.weights_identity(cell, config.weights)
-        settings = studies.settings_of(config.train_config(cell), pictures, weights)
-        with contextlib.suppress(KeyError):
-            found[cell] = studies.find_study(storage, name, settings)
-            if found[cell].trials():  # a study without any takes other settings
-                found[cell].require_settings()
-    return found
-
-
-def _finished(config: SweepConfig, found: Mapping[Cell, CellStudy]) -> list[Cell]:
-    """The cells that are done for good, their runs in MLflow included; none where there is no such store."""
-    from pipeline import tracking
-    from tuning.search import is_finished
-
-    try:
-        tracker = tracking.connect(config.experiment, make=False)
-    except UserError:
-        return []
-    return [cell for cell, study in found.items() if is_finished(study, config.trials, tracker)]
 
 
 def take_part(config: SweepConfig, first: int) -> tuple[list[CellResult], list[str]]:
@@ -120,12 +78,9 @@ def _show(config: SweepConfig, cells: list[CellResult]) -> None:
     trained = "head" if config.freeze_conv else "whole network"
     if config.unfreeze != "all":
         trained = f"last {config.unfreeze} blocks and head"
-    asked = [
-        value
-        for value in (f"protocol {config.protocol}", f"views {config.views}")
-        if not value.endswith(("paper", "none"))
-    ]
-    title = ", ".join([config.dataset, f"weights {Path(config.weights).name}", f"{trained} trained", *asked])
+    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
+    title += "" if config.protocol == "paper" else f", protocol {config.protocol}"
+    title += "" if config.views == "none" else f", views {config.views}"
     progress.show(results.table(title, cells))
     if caveat := baselines.caveat(config.dataset, config.weights):
         print(caveat)

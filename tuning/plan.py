@@ -5,6 +5,7 @@ What is there already, tables and trials, is not counted again. No picture of th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Mapping
@@ -13,14 +14,17 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipeline import backbones, datasets, features, finetune, sizes, speeds
+from pipeline import backbones, datasets, features, finetune, progress, sizes, speeds, tracking
 from pipeline.backbones import Backbone
 from pipeline.config import Cell, SweepConfig
 from pipeline.datasets import Dataset
+from pipeline.errors import UserError
 from pipeline.features import CELLS_AT_ONCE
 from tuning import costing
 from tuning import study as studies
 from tuning.costing import Speeds, Task, Work
+from tuning.search import is_finished
+from tuning.storage import open_storage, sqlite_file
 from tuning.study import CellStudy
 
 PICTURES = {False: 256, True: 640}  # thorough -> of the first training pictures, through the backbones
@@ -67,6 +71,46 @@ class Plan:
         shown.add_row("disk", f"{self.disk / 1e6:,.0f} MB", "")
         shown.add_row("memory of a process, at most", f"{self.memory / 1e9:.1f} GB", "")
         return shown
+
+
+def show(config: SweepConfig) -> None:
+    """Prints what the sweep will cost; begins no study and makes no database.
+
+    Raises UserError where the sweep would be refused, too.
+    """
+    backbones.require_file(config.cells, config.weights)
+    dataset = datasets.load(config)
+    found = _begun(config, dataset)
+    planned = make(config, dataset, found, _finished(config, found), thorough=True)
+    if planned is None:
+        print("nothing is left to do")
+    else:
+        progress.show(planned.table())
+
+
+def _begun(config: SweepConfig, dataset: Dataset) -> dict[Cell, CellStudy]:
+    """The studies that are there; raises UserError where one has trials with other settings, as the sweep would."""
+    file = sqlite_file(config.storage)
+    if file and not file.exists():  # which opening it would make
+        return {}
+    storage, found = open_storage(config.storage), {}
+    for cell in config.cells:
+        weights = backbones.weights_identity(cell, config.weights)
+        settings = studies.settings_of(config.train_config(cell), dataset.train.digest, weights)
+        with contextlib.suppress(KeyError):
+            found[cell] = studies.find_study(storage, studies.study_name(config, cell.name), settings)
+            if found[cell].trials():  # a study without any takes other settings
+                found[cell].require_settings()
+    return found
+
+
+def _finished(config: SweepConfig, found: Mapping[Cell, CellStudy]) -> list[Cell]:
+    """The cells that are done for good, their runs in MLflow included; none where there is no such store."""
+    try:
+        tracker = tracking.connect(config.experiment, make=False)
+    except UserError:
+        return []
+    return [cell for cell, study in found.items() if is_finished(study, config.trials, tracker)]
 
 
 def make(

@@ -23,7 +23,7 @@ from rich.table import Table
 from sqlalchemy import func, select
 
 from pipeline import cli, progress
-from pipeline.config import SweepConfig, TrainConfig, as_params
+from pipeline.config import OF_FINETUNING, SweepConfig, TrainConfig, as_params
 from pipeline.errors import UserError
 from tuning.storage import explained, open_storage, patiently, sqlite_file, transaction
 
@@ -34,8 +34,6 @@ _FREE = frozenset(
         *("learning_rate", "beta_1", "beta_2", "export_backbone"),
     }
 )
-# What only fine-tuning reads, so that a study of heads may have been begun before there was such a setting.
-_OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})
 _SETTINGS = "settings"
 _IDENTITY = "identity"
 CELL_RUN = "mlflow_run_id"  # user attributes of a study: the cell's run in MLflow, and that of the sweep above it
@@ -145,7 +143,7 @@ def open_study(storage: RDBStorage, name: str, base: TrainConfig, pictures: str,
 
 def settings_of(base: TrainConfig, pictures: str, weights: str) -> dict[str, str]:
     """What all trials of a study share; see `open_study`."""
-    idle = _FREE if base.finetunes else _FREE | _OF_FINETUNING
+    idle = _FREE if base.finetunes else _FREE | OF_FINETUNING
     shared = {key: value for key, value in as_params(base).items() if key not in idle}
     return shared | {"pictures": pictures, "weights": weights}
 

@@ -10,13 +10,13 @@ from pipeline.config.architectures import ARCHITECTURES, IMAGENET_CLASSES, Archi
 from pipeline.config.cells import (
     BASE_RESOLUTION,
     MOBILENET_BLOCKS,
-    MOBILENET_WIDTH,
     TINY_ALPHAS,
     Cell,
     check_weights,
 )
 from pipeline.config.data import KNOWN_DATASETS, DataConfig
 from pipeline.config.fits import (
+    OF_FINETUNING,
     Augment,
     EngineName,
     FitConfig,
@@ -51,7 +51,7 @@ __all__ = [
     "LEARNING_RATE_RANGE",
     "MAX_WORKERS",
     "MOBILENET_BLOCKS",
-    "MOBILENET_WIDTH",
+    "OF_FINETUNING",
     "ONE_MINUS_BETA_1_RANGE",
     "ONE_MINUS_BETA_2_RANGE",
     "PLATEAU_FACTOR",

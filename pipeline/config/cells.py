@@ -13,7 +13,6 @@ from pipeline.config.checks import require
 BASE_RESOLUTION = 224  # px; rho is measured against it (Howard et al. 2017, section 3.4)
 TINY_ALPHAS = (0.25, 0.5)  # the two MobileNets that ship with the package
 MOBILENET_BLOCKS = 13  # depthwise-separable ones, after the first convolution (Howard et al. 2017, table 1)
-MOBILENET_WIDTH = 1024  # channels of the last layer at alpha = 1 (Howard et al. 2017, table 1)
 
 
 @dataclass(frozen=True)

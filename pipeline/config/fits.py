@@ -20,6 +20,8 @@ EngineName = Literal["auto", "keras", "litert"]
 Views = Literal["none", "flip"]
 Precision = Literal["float32", "mixed_float16"]
 
+OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # settings that nothing else reads
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(DataConfig):

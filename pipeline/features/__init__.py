@@ -130,6 +130,7 @@ class _Place:
     def of(
         split: Split, source: str, backbone: Backbone, work_dir: str, precision: Precision, mirrored: bool
     ) -> _Place:
+        """Where exactly this table belongs: any change of what shapes its numbers leads elsewhere."""
         shaped_by = {
             "data": source,
             "split": split.name,

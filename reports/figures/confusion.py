@@ -110,6 +110,7 @@ def confusion_figure(info: ConfusionInfo) -> go.Figure:
 
 
 def confusion_alt(info: ConfusionInfo) -> str:
+    """How many are right, and the most frequent confusion."""
     right = int(info.counts.diagonal().sum())
     truths = int((info.pictures > 0).sum())
     shown = "" if truths == info.classes else f", the {truths} most confused of {info.classes}"

@@ -115,6 +115,7 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
 
 
 def curves_alt(info: CurvesInfo) -> str:
+    """Of how many trials, and what the best of them reached."""
     what = "top-1" if info.family == "top1" else "loss"
     count = f"{info.trials}" if info.trials == info.of_trials else f"{info.trials} of {info.of_trials}"
     text = f"Curves of {what} over the epochs for {count} trials."

@@ -106,6 +106,7 @@ def contour_info(trials: pd.DataFrame) -> ContourInfo | None:
 
 
 def contour_figure(info: ContourInfo) -> go.Figure:
+    """Validation top-1 as a surface over both betas, with a dot for each trial."""
     percents = [100 * value for value in info.values]
     surface = go.Contour(
         x=info.x,

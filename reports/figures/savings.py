@@ -100,6 +100,7 @@ def savings_figure(info: SavingsInfo) -> go.Figure:
 
 
 def savings_alt(info: SavingsInfo) -> str:
+    """What the whole network saves, and the range of the blocks' ratios."""
     ratios = [block.ratio for block in info.blocks]
     return (
         f"Standard convolutions would take {millions(info.total_standard)} mult-adds a picture instead of "

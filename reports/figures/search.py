@@ -66,6 +66,7 @@ def history_info(trials: pd.DataFrame) -> HistoryInfo | None:
 
 
 def history_figure(info: HistoryInfo) -> go.Figure:
+    """A dot for each trial, a step line for the best so far, and the failed ones along the bottom."""
     traces = _dot_traces(info.dots)
     if info.running_best:
         numbers, peaks = zip(*info.running_best, strict=True)
@@ -108,6 +109,7 @@ def slice_info(trials: pd.DataFrame, name: Hyperparameter, ranges: Ranges = RANG
 
 
 def slice_figure(info: SliceInfo) -> go.Figure:
+    """A dot for each trial over one hyperparameter, the best one marked."""
     traces = _dot_traces(info.dots)
     if info.best is not None:
         traces.append(
@@ -144,6 +146,7 @@ def importances_info(trials: pd.DataFrame, ranges: Ranges = RANGES) -> Importanc
 
 
 def importances_figure(info: ImportancesInfo) -> go.Figure:
+    """A bar for each hyperparameter, with the deviation between random forests."""
     names = [TITLES[name] for name in info.names]  # type: ignore[index]
     trace = go.Bar(
         x=[100 * mean for mean in info.means],

@@ -94,8 +94,10 @@ def _read_tests(tracker: Tracker, cells: Sequence[Row]) -> tuple[pd.DataFrame, p
             ("confusion.csv", detail.confusion, confusion),
         ):
             text = tracker.read_text(cell["run_id"], name)
+            if not text:
+                continue
             try:
-                found += [read(cell["sweep"], cell["cell"], text)] if text else []
+                found.append(read(cell["sweep"], cell["cell"], text))
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"wanted {name} of the run {cell['run_id']} as alpharho's test writes it. Received: {error}. "

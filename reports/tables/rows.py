@@ -57,6 +57,7 @@ def frame(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def sweep_row(label: str, run: RunRecord) -> Row:
+    """One row of Tables.sweeps; `label` is what the other frames call the sweep."""
     data = next((data for data in run.data if "classes" in data.profile), None)
     counts = data.profile if data else {}
     return {

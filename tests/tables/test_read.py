@@ -1,4 +1,4 @@
-"""From the runs of a real store to frames, and from single records to rows."""
+"""From the runs of a real store to frames."""
 
 from __future__ import annotations
 
@@ -15,26 +15,13 @@ import pandas as pd
 import pytest
 
 from pipeline import costs
-from pipeline.config import Cell
 from pipeline.errors import UserError
-from pipeline.tracking import RunRecord, Tracker, TrialRun, connect
-from pipeline.tracking.inputs import DataRecord
+from pipeline.tracking import Tracker, TrialRun, connect
 from reports import tables
-from reports.tables import choice, detail, rows
-from tests.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, STARTED, write_sweep
+from reports.tables import choice, detail
+from tests.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, RUN, STARTED, write_sweep
 
 SMALL = {"cells": CELLS[:2], "trials": 8, "epochs": 6}
-RUN = RunRecord(
-    run_id="a" * 32,
-    name="digits-mobilenet_0.5_96-frozen",
-    status="FINISHED",
-    parent="b" * 32,
-    started=STARTED,
-    seconds=3.0,
-    params={},
-    metrics={},
-    tags={},
-)
 
 
 @pytest.fixture(scope="module")
@@ -279,64 +266,6 @@ def test_a_prefix_of_two_sweeps_is_refused(store):
         choice.find(store.tracker, [*twins, RUN], "abcdef")
 
 
-def trial(number: int | str, run_id: str = "1", **changes) -> RunRecord:
-    return dataclasses.replace(RUN, **{"run_id": run_id, "tags": {"alpharho.key": f"study#{number}"}} | changes)
-
-
-def test_of_a_trial_written_twice_the_whole_one_counts():
-    runs = [trial(10), trial(9, "1", status="RUNNING"), trial(9, "3"), trial(9, "2")]
-    assert {number: run.run_id for number, run in rows.trials_of(runs).items()} == {9: "2", 10: "1"}
-    assert list(rows.trials_of(runs)) == [9, 10]
-    assert rows.trials_of([trial("x"), dataclasses.replace(RUN, tags={})]) == {}
-
-
-@pytest.mark.parametrize(
-    ("status", "tag", "state"),
-    [
-        ("FINISHED", "COMPLETE", "COMPLETE"),
-        ("KILLED", "PRUNED", "PRUNED"),
-        ("FAILED", "FAIL", "FAIL"),
-        ("KILLED", "FAIL", "INTERRUPTED"),
-        ("RUNNING", "COMPLETE", "RUNNING"),
-        ("RUNNING", "", "RUNNING"),
-        ("FINISHED", "", "COMPLETE"),
-        ("KILLED", "", "INTERRUPTED"),
-    ],
-)
-def test_what_became_of_a_trial(status, tag, state):
-    run = trial(1, status=status, tags={"optuna.state": tag} if tag else {})
-    (row,) = rows.trial_rows("digits", CELLS[0], math.nan, {1: run})
-    assert row["state"] == state
-
-
-@pytest.mark.parametrize(("best", "winner"), [(2.0, 2), (math.nan, 1)], ids=["as the cell says", "the highest so far"])
-def test_one_trial_is_the_best(best, winner):
-    values = {0: 0.8, 1: 0.9, 2: 0.9, 3: math.nan}
-    runs = {number: trial(number, metrics={"best_val_top1": value}) for number, value in values.items()}
-    found = rows.trial_rows("digits", CELLS[0], best, runs)
-    assert [row["number"] for row in found if row["is_best"]] == [winner]
-
-
-def test_a_cell_is_known_by_its_params_its_trials_or_its_name():
-    params = {"alpha": "0.25", "resolution": "48"}
-    assert rows.place(dataclasses.replace(RUN, params=params), []) == Cell(0.25, 48)
-    assert rows.place(RUN, [trial(0), trial(1, params=params)]) == Cell(0.25, 48)
-    assert rows.place(RUN, [trial(0)]) == Cell(0.5, 96)
-    named = "folder:/of/mobilenet_0.25_32-mobilenet_1.0_224-finetuned-random"
-    assert rows.place(dataclasses.replace(RUN, name=named), []) == Cell(1.0, 224)
-    assert rows.place(dataclasses.replace(RUN, name="something else"), []) is None
-
-
-def test_a_sweep_that_died_early_is_known_by_its_name():
-    run = dataclasses.replace(RUN, name="sweep letters")
-    row = rows.sweep_row("letters", run)
-    assert (row["dataset"], row["settings"], row["caveat"]) == ("letters", {}, "")
-    data = (DataRecord("other", "0", {}), DataRecord("letters", "1", {"classes": 26}))
-    row = rows.sweep_row("letters", dataclasses.replace(run, data=data))
-    assert (row["digest"], row["classes"]) == ("1", 26)
-    assert math.isnan(row["pictures_train_and_val"])
-
-
 def test_a_cell_that_was_searched_anew_counts_once(tracker):
     sweep = write_sweep(tracker, **SMALL | {"cells": CELLS[:1]})
     (tested,) = tracker.children(sweep)
@@ -346,20 +275,6 @@ def test_a_cell_that_was_searched_anew_counts_once(tracker):
         tracker.set_tags(tracker.publish(anew, sweep), {"alpharho.kind": "cell"})
     tracker.publish(TrialRun("a note", "note", "FINISHED", now, now), sweep)
     assert tables.read(tracker, [sweep]).cells["run_id"].tolist() == [tested.run_id]
-
-
-def test_curves_are_read_of_trials_from_all_ranks():
-    values = [0.5, math.nan, 0.9, 0.1, 0.7, 0.8, 0.3, math.nan]
-    trials = [{"number": number, "val_top1": value} for number, value in enumerate(values)]
-
-    def numbers(best: float, count: int | None) -> list[int]:
-        return [row["number"] for row in detail.shown(trials, best, count)]
-
-    assert numbers(2, None) == numbers(2, 8) == list(range(8))
-    assert numbers(2, 1) == numbers(math.nan, 1) == [2]
-    assert numbers(6, 1) == [6]
-    assert numbers(2, 3) == [2, 6, 7]  # of the ranks 2, 5, 4, 0, 6, 3, 1, 7 the first, one in the middle and the last
-    assert numbers(2, 0) == []
 
 
 def test_a_thousand_classes(tracker):
