@@ -44,7 +44,7 @@ chaos: .venv/ready-dev
 	$(BIN)/python -u -m tests.chaos
 
 .venv/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: wanted Python 3.11, 3.12 or 3.13. Received: " + sys.version.split()[0] + " ($(PYTHON)). Way out: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: wanted Python 3.11, 3.12 or 3.13. Received: " + sys.version.split()[0] + " ($(PYTHON)). Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 

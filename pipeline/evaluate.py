@@ -14,11 +14,13 @@ from types import MappingProxyType
 
 import keras
 
-from pipeline import baselines, cli, datasets, metrics, records, scoring, tracking
+from pipeline import datasets, tracking
 from pipeline.config import EvaluateConfig, TrainConfig
 from pipeline.datasets import Dataset
-from pipeline.scoring import TestScores
-from pipeline.tracking import Tracker
+from pipeline.scoring.published import imagenet_note
+from pipeline.scoring.scores import TestScores, differences, metrics, score
+from pipeline.shell import cli
+from pipeline.tracking import Tracker, records
 
 
 def evaluate(
@@ -34,14 +36,14 @@ def evaluate(
     Args:
         beside: further metrics, which are there if and only if the scores are.
     """
-    scores = scoring.score(model, config, dataset)
-    if caveat := baselines.caveat(config.dataset, config.weights):
+    scores = score(model, config, dataset)
+    if caveat := imagenet_note(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
     names = records.output_names(config, dataset.class_names)
     per_class = metrics.per_class_accuracy(scores.confusion, names).head(dataset.num_classes)
     tracker.log_table(run_id, per_class, "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, names), "confusion.csv")
-    tracker.log_metrics(run_id, {**scores.as_metrics(), **scoring.differences(config, scores.top1), **beside})
+    tracker.log_metrics(run_id, {**scores.as_metrics(), **differences(config, scores.top1), **beside})
     return scores
 
 
@@ -55,9 +57,9 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
     ]
     if scores.untrained_top1 is not None:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
-    for name, delta in scoring.differences(config, scores.top1).items():
+    for name, delta in differences(config, scores.top1).items():
         lines.append(f"difference to the {name.removeprefix('delta_')}: {100 * delta:+.1f} points")
-    if caveat := baselines.caveat(config.dataset, config.weights):
+    if caveat := imagenet_note(config.dataset, config.weights):
         lines.append(caveat)
     return "\n".join(lines)
 

@@ -5,10 +5,12 @@ python -m pipeline.main --dataset digits --weights tiny --alpha 0.5 --resolution
 
 from __future__ import annotations
 
-from pipeline import backbones, cli, tracking
+from pipeline import tracking
 from pipeline.config import TrainConfig
 from pipeline.evaluate import evaluate, summary
+from pipeline.networks import backbones
 from pipeline.prepare import prepare
+from pipeline.shell import cli
 from pipeline.train import train
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from pipeline import cli, datasets, progress, records, tracking
+from pipeline import datasets, tracking
 from pipeline.config import DataConfig, as_params
 from pipeline.datasets import Dataset, Split
-from pipeline.errors import UserError
-from pipeline.tracking import Tracker
+from pipeline.shell import cli, progress
+from pipeline.shell.errors import UserError
+from pipeline.tracking import Tracker, records
 
 
 def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
@@ -62,7 +63,7 @@ def _require_readable(split: Split) -> None:
         raise UserError(
             f"wanted pictures that can be decoded. Received {len(unreadable)} that cannot: {named}"
             + ("; ..." if len(unreadable) > 5 else "")
-            + ". Way out: mend or remove them, or leave them out with --skip_unreadable"
+            + ". Try: mend or remove them, or leave them out with --skip_unreadable"
         )
 
 

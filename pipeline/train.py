@@ -12,12 +12,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline import backbones, cli, datasets, progress, records, tracking
+from pipeline import datasets, tracking
 from pipeline.config import TrainConfig, as_params
 from pipeline.datasets import Dataset
-from pipeline.fits import go_on
-from pipeline.tracking import Tracker
-from pipeline.trainers import trainer_for
+from pipeline.networks import backbones
+from pipeline.shell import cli, progress
+from pipeline.tracking import Tracker, records
+from pipeline.training.fit import go_on
+from pipeline.training.trainers import trainer_for
 
 
 def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> keras.Model:

@@ -37,15 +37,21 @@ COLUMNS = (
     Column("untrained_top1", "untrained, %", "pct"),
     Column("paper_top1", "paper, %", "pct"),
     Column("delta_paper", "vs. paper", "points"),
-    Column("report_top1", "report, %", "pct"),
-    Column("delta_report", "vs. report", "points"),
+    Column("replication_top1", "replication, %", "pct"),
+    Column("delta_replication", "vs. replication", "points"),
     Column("seconds", "seconds", "count"),
     Column("pictures_per_second", "pictures/s", "count"),
     Column("trials_complete", "trials done", "count"),
     Column("trials_pruned", "pruned", "count"),
     Column("trials_failed", "failed", "count"),
 )
-_OPTIONAL = {"untrained_top1", "paper_top1", "delta_paper", "report_top1", "delta_report"}  # left out where all unknown
+_OPTIONAL = {
+    "untrained_top1",
+    "paper_top1",
+    "delta_paper",
+    "replication_top1",
+    "delta_replication",
+}  # left out where all unknown
 
 
 def columns(cells: pd.DataFrame) -> list[Column]:
@@ -109,7 +115,7 @@ def _of_one(cells: pd.DataFrame) -> list[str]:
     ]
     if cheaper := _as_good(tested, best):
         sentences.append(cheaper)
-    for source in ("paper", "report"):
+    for source in ("paper", "replication"):
         deltas = tested[f"delta_{source}"].dropna()
         if len(deltas):
             low, high = f"{100 * deltas.min():+.1f}", f"{100 * deltas.max():+.1f}"

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import cli, progress, tracking
+from pipeline import tracking
 from pipeline.config import ReportConfig
-from pipeline.errors import UserError, first_line
+from pipeline.shell import cli, progress
+from pipeline.shell.errors import UserError, first_line
 from pipeline.tracking import Tracker
 from reports import page, tables
 
@@ -35,7 +36,7 @@ def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
     except OSError as error:
         raise UserError(
             f"wanted to write {output}. Received: {error.strerror}. "
-            "Way out: another place: python -m reports.build --output PLACE.html"
+            "Try: another place: python -m reports.build --output PLACE.html"
         ) from error
     if len(sweeps) == 1:
         try:

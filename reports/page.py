@@ -13,8 +13,7 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
-from pipeline import baselines
-from pipeline.baselines import Baseline
+from pipeline.scoring.published import Published, load_published
 from reports import answer, contents, figures, trust
 from reports.contents import Plot
 from reports.notices import notices
@@ -65,10 +64,10 @@ def figure_json(plot: Plot) -> Markup:
     return embedded({"data": figure["data"], "layout": layout})
 
 
-def _published(tables: Tables) -> list[Baseline]:
+def _published(tables: Tables) -> list[Published]:
     """The rows about these data sets."""
     datasets = set(tables.sweeps["dataset"])
-    return [row for row in baselines.load() if row.dataset in datasets]
+    return [row for row in load_published() if row.dataset in datasets]
 
 
 def _hash(script: str) -> str:

@@ -83,7 +83,7 @@ def main() -> None:
     folder, begun = Path(tempfile.mkdtemp(prefix="chaos")), time.monotonic()
     findings, landed = chaos(plan, given.seed, folder)
     if landed < plan.signals:
-        findings.append(f"wanted {plan.signals} signals in a sweep. Received: {landed}. Way out: more --epochs")
+        findings.append(f"wanted {plan.signals} signals in a sweep. Received: {landed}. Try: more --epochs")
     for finding in findings:
         print(f"wrong: {finding}")
     if findings:

@@ -63,7 +63,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def gpu() -> None:
     """For tests marked `gpu`; skips them where tensorflow has none."""
-    from pipeline import devices
+    from pipeline.networks import devices
 
     if not devices.on_a_gpu():
         pytest.skip("no GPU that tensorflow can use")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.backbones import Backbone
+from pipeline.networks.backbones import Backbone
 
 
 class Glutton(keras.layers.Layer):

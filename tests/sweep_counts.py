@@ -174,7 +174,9 @@ def check_other_runs(runs: Sequence[Run], studies: Sequence[str]) -> Iterator[st
             yield f"{study}: {cells[study].status}, tested {cells[study].points.get('test_top1', 0)} times"
     if [run.status for run in runs if run.kind == "sweep"] != ["FINISHED"]:
         yield f"wanted one sweep run, FINISHED, there are {[run.status for run in runs if run.kind == 'sweep']}"
-    named = Counter((run.kind, run.name, run.params.get("dataset")) for run in runs if run.kind in ("cell", "baseline"))
+    named = Counter(
+        (run.kind, run.name, run.params.get("dataset")) for run in runs if run.kind in ("cell", "published")
+    )
     yield from (f"{kind} run {name}: {number} times" for (kind, name, _), number in named.items() if number > 1)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import cli
 from pipeline.config import SweepConfig
+from pipeline.shell import cli
 from tests import chaos
 from tests.servers import MlflowServer
 

@@ -68,7 +68,7 @@ def test_one_chart_holds_the_cells_and_the_published_rows(pages):
     expect(bars).to_have_count(4 + 10)
     assert len(re.findall(r"0\.\d\d", " ".join(pages.page.locator(".barlayer .bartext").all_text_contents()))) == 14
     pages.page.get_by_placeholder("Search metric charts").fill("mult_adds vs")
-    expect(pages.page.locator(".scatterlayer .point")).to_have_count(4 + 5)  # the report tells no mult-adds
+    expect(pages.page.locator(".scatterlayer .point")).to_have_count(4 + 5)  # the replication tells no mult-adds
 
 
 def test_the_readme_shows_pictures_that_are_there():

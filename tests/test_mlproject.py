@@ -80,7 +80,7 @@ def test_a_sweep_puts_its_cells_below_the_projects_run(tmp_path):
     assert cell.data.tags["mlflow.parentRunId"] == sweep.info.run_id
     assert {trial.data.tags["mlflow.parentRunId"] for trial in trials} == {cell.info.run_id}
     assert sweep.data.tags["mlflow.project.entryPoint"] == "sweep"
-    assert len(found["baseline"]) == 10
+    assert len(found["published"]) == 10
 
 
 def test_wrong_input_leaves_no_run_running(tmp_path):

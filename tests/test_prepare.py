@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline import tracking
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
 from pipeline.prepare import count_classes, prepare
+from pipeline.shell.errors import UserError
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from pipeline import cli
 from pipeline.config import SweepConfig
+from pipeline.shell import signals
 from tuning import mirror, search_space
 from tuning import study as studies
 from tuning.storage import OUTAGES, TransactionLostError, patiently, transaction
@@ -112,7 +112,7 @@ def give_up(study: CellStudy, claimed: Sequence[Claimed]) -> None:
     Where the database does not answer now they are free when their silence is noticed.
     """
     lost = (*OUTAGES, TransactionLostError)
-    with cli.uninterrupted(), contextlib.suppress(*lost), transaction(study.storage, study.name) as storage:
+    with signals.uninterrupted(), contextlib.suppress(*lost), transaction(study.storage, study.name) as storage:
         for trial in claimed:
             if not storage.get_trial(trial.trial_id).state.is_finished():
                 storage.set_trial_state_values(trial.trial_id, TrialState.FAIL)

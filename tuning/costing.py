@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline import costs, heads, sizes
 from pipeline.config import Cell, Pruner, SweepConfig
+from pipeline.networks import costs, sizes
+from pipeline.training import heads
 
 # Seconds on two quiet cores, which compile an epoch in COMPILE there; elsewhere they are taken in proportion to it.
 COMPILE = 1.7

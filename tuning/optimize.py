@@ -19,9 +19,10 @@ if __package__ in (None, ""):  # started by its path, as in the example: make th
 
 from optuna.storages import RDBStorage
 
-from pipeline import baselines, cli, progress
 from pipeline.config import ReportConfig, SweepConfig
-from pipeline.errors import UserError, first_line
+from pipeline.scoring.published import imagenet_note
+from pipeline.shell import cli, progress
+from pipeline.shell.errors import UserError, first_line
 from tuning import results
 from tuning import study as studies
 from tuning.results import CellResult
@@ -82,7 +83,7 @@ def _show(config: SweepConfig, cells: list[CellResult]) -> None:
     title += "" if config.protocol == "paper" else f", protocol {config.protocol}"
     title += "" if config.views == "none" else f", views {config.views}"
     progress.show(results.table(title, cells))
-    if caveat := baselines.caveat(config.dataset, config.weights):
+    if caveat := imagenet_note(config.dataset, config.weights):
         print(caveat)
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline import records
 from pipeline.config import TrainConfig, as_params
-from pipeline.fits import Fit
-from pipeline.tracking import TrialRun, environment_tags
+from pipeline.tracking import TrialRun, environment_tags, records
 from pipeline.tracking.runs import ERROR_TAG, STATE_TAG, Status
+from pipeline.training.fit import Fit
 from tuning import search_space
 from tuning.claims import Claimed, Outcome
 from tuning.study import FIT, failure

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipeline import backbones, datasets, features, finetune, progress, sizes, speeds, tracking
-from pipeline.backbones import Backbone
+from pipeline import datasets, tracking
 from pipeline.config import Cell, SweepConfig
 from pipeline.datasets import Dataset
-from pipeline.errors import UserError
-from pipeline.features import CELLS_AT_ONCE
-from tuning import costing
+from pipeline.features.table import CELLS_AT_ONCE, has_table, rows_left
+from pipeline.networks import backbones, sizes
+from pipeline.networks.backbones import Backbone
+from pipeline.shell import progress
+from pipeline.shell.errors import UserError
+from pipeline.training import finetune
+from tuning import costing, speeds
 from tuning import study as studies
 from tuning.costing import Speeds, Task, Work
 from tuning.search import is_finished
@@ -185,8 +188,8 @@ def _work(
     test_rows = dataset.num_test or 0
     if backbone is not None and has_tables:
         where = (dataset.source, backbone, config.work_dir)
-        rows = features.rows_left(dataset.train, *where, config.views, config.precision)
-        if config.freeze_conv and features.has_table("test", *where):
+        rows = rows_left(dataset.train, *where, config.views, config.precision)
+        if config.freeze_conv and has_table("test", *where):
             test_rows = 0
     trials = studies.left(study.trials(), config.trials) if study else config.trials
     return Work(cell, rows, test_rows, trials)

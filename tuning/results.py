@@ -16,7 +16,7 @@ COLUMNS = (
     "val\n%",
     "test %\n[95 % interval]",
     "paper\n%",
-    "report\n%",
+    "replic-\nation %",
     "vs.\npaper",
     "\ns",
 )
@@ -33,7 +33,7 @@ class CellResult:
         """As printed under COLUMNS; "-" where nothing was published for this cell and data set."""
         value = self.metrics
         top1 = value["test_top1"]
-        paper, report = (value.get(f"delta_{source}") for source in ("paper", "report"))
+        paper, replication = (value.get(f"delta_{source}") for source in ("paper", "replication"))
         return (
             self.cell.name,
             f"{value['params_total'] / 1e6:.2f}",
@@ -41,7 +41,7 @@ class CellResult:
             _pct(value["best_val_top1"]),
             f"{_pct(top1)} [{_pct(value['test_top1_low'])}, {_pct(value['test_top1_high'])}]",
             _pct(None if paper is None else top1 - paper),
-            _pct(None if report is None else top1 - report),
+            _pct(None if replication is None else top1 - replication),
             "-" if paper is None else f"{100 * paper:+.1f}",
             f"{value['seconds']:.0f}",
         )

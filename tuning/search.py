@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline import progress, records
 from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
-from pipeline.tracking import Tracker
+from pipeline.shell import progress
+from pipeline.tracking import Tracker, records
 from pipeline.tracking.runs import ERROR_TAG
-from pipeline.trainers import Trainer, trainer_for
+from pipeline.training.trainers import Trainer, trainer_for
 from tuning import claims, search_space
 from tuning import study as studies
 from tuning.claims import Claimed
@@ -189,7 +189,7 @@ class Watch:
         self.advanced = 0  # epochs, those included that pruned trials are spared
 
     def __call__(self, epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
-        """See pipeline.fits.Watch."""
+        """See pipeline.training.fit.Watch."""
         kept = np.ones(len(indices), bool)
         for place, (index, value) in enumerate(zip(indices, val_top1.tolist(), strict=True)):
             trial = self._claimed[index]

@@ -23,8 +23,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session, sessionmaker
 
-from pipeline import progress
-from pipeline.errors import UserError, first_line
+from pipeline.shell import progress
+from pipeline.shell.errors import UserError, first_line
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def open_storage(url: str) -> RDBStorage:
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError, ImportError, OSError) as error:
         raise UserError(
             f"wanted an Optuna {optuna.__version__} database at {shown(url)!r}. Received: {first_line(error)}. "
-            "Way out: start its server, upgrade an older one by `optuna storage upgrade`, or name another --storage"
+            "Try: start its server, upgrade an older one by `optuna storage upgrade`, or name another --storage"
         ) from error
 
 
@@ -97,7 +97,7 @@ def explained(url: str) -> Iterator[None]:
     except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise UserError(
             f"wanted the database {shown(url)!r} to take what was found. Received: "
-            f"{first_line(error.__cause__ or error)}. Way out: put that right and start again; "
+            f"{first_line(error.__cause__ or error)}. Try: put that right and start again; "
             "finished trials are kept"
         ) from error
 

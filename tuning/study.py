@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from sqlalchemy import func, select
 
-from pipeline import cli, progress
 from pipeline.config import OF_FINETUNING, SweepConfig, TrainConfig, as_params
-from pipeline.errors import UserError
+from pipeline.shell import cli, progress
+from pipeline.shell.errors import UserError
 from tuning.storage import explained, open_storage, patiently, sqlite_file, transaction
 
 # What may differ between two calls that go on with the same study.
@@ -104,7 +104,7 @@ class CellStudy:
                     f"{key} {_short(self.settings[key])} (begun with {_short(begun_with.get(key))})"
                     for key in differing
                 )
-                + ". Way out: the old settings, or a new database: --storage sqlite:///another.db"
+                + ". Try: the old settings, or a new database: --storage sqlite:///another.db"
             )
 
 
@@ -219,7 +219,7 @@ def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
     reasons = sorted({failure(trial) or "interrupted" for trial in trials})
     raise NoFinishedTrialError(
         f"wanted a finished trial in {name}. Received: only failed ones ({'; '.join(reasons)}). "
-        "Way out: more --epochs, another --batch_size, or other --weights"
+        "Try: more --epochs, another --batch_size, or other --weights"
     )
 
 
@@ -260,10 +260,10 @@ def main() -> None:
     """Prints the status of every study."""
     config = cli.parse(StatusConfig)
     if not config.status:
-        raise UserError("wanted something to do. Received: no flag. Way out: python -m tuning.study --status")
+        raise UserError("wanted something to do. Received: no flag. Try: python -m tuning.study --status")
     file = sqlite_file(config.storage)
     if file and not file.exists():  # which opening it would make
-        raise UserError(f"wanted a database that is there. Received: {config.storage}. Way out: --storage URL")
+        raise UserError(f"wanted a database that is there. Received: {config.storage}. Try: --storage URL")
     with explained(config.storage):
         progress.show(status_table(open_storage(config.storage), datetime.now()))
 

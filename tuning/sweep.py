@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 from optuna.storages import RDBStorage
 
-from pipeline import backbones, baselines, cli, datasets, progress, records
+from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params, spell
 from pipeline.datasets import Dataset
-from pipeline.errors import UserError, first_line
-from pipeline.tracking import Tracker
+from pipeline.networks import backbones
+from pipeline.scoring.published import load_published
+from pipeline.shell import progress, signals
+from pipeline.shell.errors import UserError, first_line
+from pipeline.tracking import Tracker, records
 from pipeline.tracking.runs import ERROR_TAG, Status
 from tuning import claims, plan
 from tuning import study as studies
@@ -45,7 +48,7 @@ def sweep(
     if tracker.adopts or not all(is_finished(study, config.trials, tracker) for study in cells.values()):
         if first == 0:  # the others of this command would say the same
             _tell_plan(config, storage, dataset, cells, tracker)
-        tracker.ensure_baselines([row.as_run() for row in baselines.load()])
+        tracker.ensure_published([row.as_run() for row in load_published()])
         try:
             failures = sweeper.search(storage, first)
         except BaseException as error:
@@ -208,7 +211,7 @@ class _Sweeper:
         Tries once, and leaves what cannot be done now to the next start.
         """
         try:
-            with cli.uninterrupted(), impatient(), self.tracker.impatient():
+            with signals.uninterrupted(), impatient(), self.tracker.impatient():
                 unfinished = [
                     study for study in self.cells.values() if not is_finished(study, self.config.trials, self.tracker)
                 ]

@@ -17,9 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from pipeline import cli, progress
 from pipeline.config import SweepConfig
-from pipeline.errors import UserError
+from pipeline.shell import cli, progress, signals
+from pipeline.shell.errors import UserError
 
 Work = Callable[[SweepConfig, int], object]
 """What a worker does: told the configuration and the place, among its cells, of the one to begin with."""
@@ -110,14 +110,14 @@ class Crew:
                 raise UserError(
                     f"wanted {self._config.workers} workers that last. Received: "
                     f"{_RESTARTS * self._config.workers + 1} that died, the last with code {code}. "
-                    "Way out: fewer --workers, or more memory; see what they said above"
+                    "Try: fewer --workers, or more memory; see what they said above"
                 )
             progress.note(f"worker {number} ended with code {code}; starting another")
             self._start(number)
 
     def _stop(self) -> None:
         """Ends who still runs, and waits for it."""
-        with cli.uninterrupted():
+        with signals.uninterrupted():
             for process in self._processes.values():
                 process.terminate()
             for process in self._processes.values():

@@ -14,21 +14,6 @@ from pipeline.config.cells import (
     Cell,
     check_weights,
 )
-from pipeline.config.data import KNOWN_DATASETS, DataConfig
-from pipeline.config.fits import (
-    OF_FINETUNING,
-    Augment,
-    EngineName,
-    FitConfig,
-    HeadInit,
-    LrSchedule,
-    Precision,
-    Protocol,
-    TrainConfig,
-    Unfreeze,
-    Views,
-    check_adam,
-)
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     LEARNING_RATE_RANGE,
@@ -38,9 +23,28 @@ from pipeline.config.ranges import (
     PLATEAU_MIN_DELTA,
     PLATEAU_PATIENCE,
 )
-from pipeline.config.results import EvaluateConfig, ReportConfig
+from pipeline.config.settings import (
+    KNOWN_DATASETS,
+    MAX_WORKERS,
+    OF_FINETUNING,
+    Augment,
+    DataConfig,
+    EngineName,
+    EvaluateConfig,
+    FitConfig,
+    HeadInit,
+    LrSchedule,
+    Precision,
+    Protocol,
+    Pruner,
+    ReportConfig,
+    SweepConfig,
+    TrainConfig,
+    Unfreeze,
+    Views,
+    check_adam,
+)
 from pipeline.config.spelling import as_params, spell
-from pipeline.config.sweeps import MAX_WORKERS, Pruner, SweepConfig
 
 __all__ = [
     "ARCHITECTURES",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.architectures import ARCHITECTURES, Architecture, BackboneName
-from pipeline.config.checks import require
+from pipeline.shell.errors import require
 
 BASE_RESOLUTION = 224  # px; rho is measured against it (Howard et al. 2017, section 3.4)
 TINY_ALPHAS = (0.25, 0.5)  # the two MobileNets that ship with the package

@@ -13,7 +13,7 @@ ONE_MINUS_BETA_1_RANGE = (1e-2, 0.5)
 ONE_MINUS_BETA_2_RANGE = (1e-4, 0.1)
 
 # Reduce on plateau: the learning rate is multiplied by the factor after `patience` epochs in which the validation
-# loss fell by less than `min_delta`. The report says only that its rate was "dynamic"; these are Keras' own
+# loss fell by less than `min_delta`. The replication says only that its rate was "dynamic"; these are Keras' own
 # min_delta, and a patience short enough to act several times in 30 epochs.
 PLATEAU_FACTOR = 0.5
 PLATEAU_PATIENCE = 2

@@ -10,7 +10,7 @@ from pipeline.config import DataConfig
 from pipeline.datasets import digits, folder, letters, splits, tfds_images
 from pipeline.datasets.pictures import Dataset, Split, check_readable
 from pipeline.datasets.splits import cut
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 __all__ = ["Dataset", "Split", "check_readable", "cut", "load"]
 
@@ -29,7 +29,7 @@ def load(config: DataConfig) -> Dataset:
     if dataset.num_classes < 2:
         raise UserError(
             f"wanted at least two classes. Received: {dataset.source} with {dataset.num_classes}. "
-            "Way out: choose another data set"
+            "Try: choose another data set"
         )
     if config.train_limit:
         kept = splits.draw(dataset.train.labels, config.train_limit, config.seed)
@@ -55,7 +55,7 @@ def _without_unreadable(dataset: Dataset) -> Dataset:
         if len(lost):
             raise UserError(
                 f"wanted a readable picture of every class. Received: none of {dataset.class_names[lost[0]]!r} in "
-                f"{before.name}. Way out: mend its pictures, or remove the class"
+                f"{before.name}. Try: mend its pictures, or remove the class"
             )
     skipped = tuple(f"{name}: {reason}" for reasons in bad.values() for name, reason in reasons.items())
     return dataclasses.replace(dataset, train=train, read_test=lambda: test, num_test=len(test), skipped=skipped)

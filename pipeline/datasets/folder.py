@@ -19,7 +19,7 @@ import tensorflow as tf
 from pipeline.config import DataConfig
 from pipeline.datasets import splits
 from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 PREFIX = "folder:"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -56,7 +56,7 @@ def _root(path: str) -> Path:
     root = Path(path).expanduser()
     if not path or not root.is_dir():
         received = "no path" if not path else f"{path!r}, which is " + ("a file" if root.exists() else "not there")
-        raise UserError(f"wanted a folder of pictures, {_LAYOUT}. Received: {received}. Way out: --dataset folder:PATH")
+        raise UserError(f"wanted a folder of pictures, {_LAYOUT}. Received: {received}. Try: --dataset folder:PATH")
     return root
 
 
@@ -72,7 +72,7 @@ def _list(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
     if len(classes) < 2:
         received = f"the one folder {classes[0].name!r}" if classes else "no class folder"
         raise UserError(
-            f"wanted at least two class folders in {folder}. Received: {received}. Way out: lay it out as {_LAYOUT}"
+            f"wanted at least two class folders in {folder}. Received: {received}. Try: lay it out as {_LAYOUT}"
         )
     pictures = []
     for one in classes:
@@ -80,7 +80,7 @@ def _list(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
         if not found:
             raise UserError(
                 f"wanted pictures ({' '.join(SUFFIXES)}) in every class folder. Received: none in {one}. "
-                "Way out: add some, or remove the folder"
+                "Try: add some, or remove the folder"
             )
         pictures += found
     return tuple(one.name for one in classes), pictures
@@ -100,7 +100,7 @@ def _require_same(train: tuple[str, ...], test: tuple[str, ...], root: Path) -> 
     if differences:
         raise UserError(
             f"wanted the same classes in {root}/train and {root}/test. Received: {'; '.join(differences)}. "
-            "Way out: rename, add or remove these class folders"
+            "Try: rename, add or remove these class folders"
         )
 
 
@@ -133,6 +133,4 @@ def _hash(path: Path) -> bytes:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise UserError(
-            f"wanted to read {path}. Received: {error.strerror}. Way out: mend or remove that file"
-        ) from error
+        raise UserError(f"wanted to read {path}. Received: {error.strerror}. Try: mend or remove that file") from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.datasets.pictures import Split
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 # The test pictures of a data set without a test split must not depend on --seed: a model that is searched for with
 # one seed and tested with another would else have trained on them.
@@ -45,7 +45,7 @@ def draw(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
     if not least.sum() <= limit <= len(labels):
         raise UserError(
             f"wanted a train_limit from {least.sum()} (two pictures of each of {len(sizes)} classes) to {len(labels)} "
-            f"(all training pictures). Received: {limit}. Way out: --train_limit 0 takes them all"
+            f"(all training pictures). Received: {limit}. Try: --train_limit 0 takes them all"
         )
     rng = np.random.default_rng([_DRAW, seed])
     return _pick(labels, _apportion(sizes, limit, least, sizes, rng), rng)
@@ -58,7 +58,7 @@ def require_pairs(labels: np.ndarray, class_names: Sequence[str], where: str) ->
         named = ", ".join(repr(class_names[label]) for label in single[:5]) + (", ..." if len(single) > 5 else "")
         raise UserError(
             f"wanted at least two pictures of every class in {where}, so that it can be cut. "
-            f"Received: one of class {named}. Way out: add pictures of it, or remove the class"
+            f"Received: one of class {named}. Try: add pictures of it, or remove the class"
         )
 
 

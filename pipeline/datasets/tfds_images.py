@@ -23,7 +23,7 @@ from tensorflow_datasets.core.download import download_manager, downloader
 from pipeline.config import KNOWN_DATASETS, DataConfig
 from pipeline.datasets import splits
 from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of, plain
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 # TFDS asks ten times, with pauses that double, before it admits that there is no network (204 s, measured), and waits
 # for an answer without end. Four more tries take 3 s.
@@ -54,7 +54,7 @@ def load(config: DataConfig) -> Dataset:
     if "train" not in stored:
         raise UserError(
             f"wanted a data set with a train split. Received: {name} with {sorted(builder.info.splits)} in "
-            f"{builder.data_dir}. Way out: choose another data set; or, if that folder is damaged, remove it"
+            f"{builder.data_dir}. Try: choose another data set; or, if that folder is damaged, remove it"
         )
     class_names = tuple(builder.info.features[keys[1]].names)
     train = _scan(builder, "train", "train", keys)
@@ -76,13 +76,13 @@ def _open(config: DataConfig) -> tfds.core.DatasetBuilder:
         close = difflib.get_close_matches(config.dataset.lower(), {*KNOWN_DATASETS, *tfds.list_builders()})
         raise UserError(
             f"wanted {', '.join(KNOWN_DATASETS)} or any image classification set of TFDS. "
-            f"Received: {config.dataset!r}." + (f" Way out: did you mean {' or '.join(close)}?" if close else "")
+            f"Received: {config.dataset!r}." + (f" Try: did you mean {' or '.join(close)}?" if close else "")
         ) from error
     except (ValueError, AssertionError, ImportError, OSError, ParseError) as error:
         raise UserError(
             f"wanted a data set that TFDS can open, NAME or NAME/CONFIG or NAME:VERSION, in {config.data_dir}. "
             f"Received: {config.dataset!r} ({_one_line(error)}). "
-            "Way out: mend the name; or, if its files there are damaged, remove them and prepare the data set again"
+            "Try: mend the name; or, if its files there are damaged, remove them and prepare the data set again"
         ) from error
 
 
@@ -105,7 +105,7 @@ def _keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     if len(pairs) != 1:
         raise UserError(
             "wanted a data set of pictures (uint8) with one class each. "
-            f"Received: {builder.name} with {', '.join(features) or 'other features'}. Way out: choose another data set"
+            f"Received: {builder.name} with {', '.join(features) or 'other features'}. Try: choose another data set"
         )
     return pairs[0]
 
@@ -123,7 +123,7 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
         raise UserError(
             f"wanted the data set {name} in {builder.data_dir}. "
             f"Received: none there, and none by download ({_one_line(error)}). "
-            f"Way out: --data_dir FOLDER where it lies already; or, on a machine with a network, "
+            f"Try: --data_dir FOLDER where it lies already; or, on a machine with a network, "
             f"`python -m pipeline.prepare --dataset {name} --data_dir DIR`, then copy DIR/{builder.name} into {root}"
         ) from error
 
@@ -141,14 +141,14 @@ def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
         raise UserError(
             f"wanted the whole split {stored} of {builder.info.full_name}. "
             f"Received: damaged or missing files in {builder.data_dir} ({_one_line(error)}). "
-            "Way out: remove that folder and prepare the data set again, or copy it again"
+            "Try: remove that folder and prepare the data set again, or copy it again"
         ) from error
     all_labels = np.concatenate([np.empty(0, np.int32), *labels]).astype(np.int32)
     if not len(all_labels) or all_labels.min() < 0:
         raise UserError(
             f"wanted pictures with labels in {builder.info.full_name}, split {stored}. "
             f"Received: {len(all_labels)} pictures, {np.sum(all_labels < 0)} of them without. "
-            "Way out: choose another data set"
+            "Try: choose another data set"
         )
     return Split(
         name=name,

@@ -17,12 +17,13 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from pipeline import engines, progress
-from pipeline.backbones import Backbone, preprocess, preprocessing
 from pipeline.config import Cell, EngineName, Precision
 from pipeline.datasets import Split, check_readable
-from pipeline.engines import Engine
-from pipeline.errors import UserError
+from pipeline.features import engines
+from pipeline.features.engines import Engine
+from pipeline.networks.backbones import Backbone, preprocess, preprocessing
+from pipeline.shell import progress
+from pipeline.shell.errors import UserError
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
 QUEUED = 2  # decoded batches that wait for a lane
@@ -168,5 +169,5 @@ def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Batch]
         name, reason = unreadable[0]
         raise UserError(
             f"wanted pictures that can be decoded. Received: {name} ({reason}), the first of {len(unreadable)}. "
-            "Way out: mend or remove it, or leave such pictures out with --skip_unreadable"
+            "Try: mend or remove it, or leave such pictures out with --skip_unreadable"
         ) from error

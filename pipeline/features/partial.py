@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
 JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
@@ -62,8 +62,7 @@ class Partial:
         """The next rows, float32 (m, d). Raises UserError where they are not finite."""
         if not np.isfinite(features).all():
             raise UserError(
-                f"wanted finite features of {self._shaped_by['cell']}. Received: NaN or infinity. "
-                "Way out: other --weights"
+                f"wanted finite features of {self._shaped_by['cell']}. Received: NaN or infinity. Try: other --weights"
             )
         self._buffer.append(features)
         waiting = sum(map(len, self._buffer))

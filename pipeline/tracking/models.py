@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
 from pipeline.tracking.outages import impatient, patiently
@@ -89,7 +89,7 @@ def load(run: Run) -> keras.Model:
     if not outputs:
         raise UserError(
             f"wanted a run that holds a model. Received: {run.info.run_id} ({run.info.run_name}), which has none. "
-            "Way out: take the id of a finished train or cell run from `mlflow ui`."
+            "Try: take the id of a finished train or cell run from `mlflow ui`."
         )
     return mlflow.keras.load_model(f"models:/{outputs[-1]}")
 

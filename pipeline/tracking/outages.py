@@ -14,8 +14,8 @@ from typing import ParamSpec, TypeVar
 import requests
 from mlflow.exceptions import MlflowException, RestException
 
-from pipeline.errors import UserError
-from pipeline.progress import note
+from pipeline.shell.errors import UserError
+from pipeline.shell.progress import note
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -164,5 +164,5 @@ def _explanation(error: BaseException) -> str:
     store = shown(os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
     return (
         f"wanted the MLflow store {store} to take or give data. Received: {one_line(error)}. "
-        "Way out: put that right and start again."
+        "Try: put that right and start again."
     )

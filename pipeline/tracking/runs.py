@@ -13,12 +13,12 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking import inputs
 from pipeline.tracking.inputs import DataRecord
 from pipeline.tracking.outages import shown
 
-Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "baseline"]
+Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "published"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 KIND_TAG = "alpharho.kind"
@@ -69,7 +69,7 @@ def get(client: MlflowClient, run_id: str) -> Run:
             raise
         raise UserError(
             f"wanted the id of a run in {shown(client.tracking_uri)}. Received: {run_id!r}, which is not there. "
-            "Way out: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
+            "Try: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
 
 

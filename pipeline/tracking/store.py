@@ -25,7 +25,7 @@ from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking.outages import explained, impatient, one_line, shown
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -40,7 +40,7 @@ def open_store(experiment: str, in_project: bool = True, make: bool = True) -> t
     if path and not make and not path.exists():
         raise UserError(
             f"wanted an MLflow store at {path}. Received: no such file. "
-            "Way out: go where the sweep ran, or set MLFLOW_TRACKING_URI to the store that holds it."
+            "Try: go where the sweep ran, or set MLFLOW_TRACKING_URI to the store that holds it."
         )
     with explained(), lock(uri):
         if _scheme(uri) in DATABASE_ENGINES:
@@ -56,7 +56,7 @@ def open_store(experiment: str, in_project: bool = True, make: bool = True) -> t
         except MlflowException as error:
             raise UserError(
                 f"wanted an MLflow store at {shown(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
-                f"Way out: start one with `mlflow server`, or unset MLFLOW_TRACKING_URI to use {DEFAULT_URI}."
+                f"Try: start one with `mlflow server`, or unset MLFLOW_TRACKING_URI to use {DEFAULT_URI}."
             ) from error
 
 
@@ -112,18 +112,18 @@ def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool, mak
         if known is None and not make:
             raise UserError(
                 f"wanted the experiment {name!r} in {shown(uri)}. Received: none of that name. "
-                "Way out: see the names in `mlflow ui`, and choose with --experiment."
+                "Try: see the names in `mlflow ui`, and choose with --experiment."
             )
         experiment = known or _create_experiment(client, uri, name)
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         raise UserError(
-            f"wanted an experiment that is in use. Received: {experiment.name!r}, which was deleted. Way out: "
+            f"wanted an experiment that is in use. Received: {experiment.name!r}, which was deleted. Try: "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or another --experiment."
         )
     if experiment.artifact_location.startswith("mlflow-artifacts:") and _scheme(uri) in DATABASE_ENGINES:
         raise UserError(
             f"wanted an experiment whose files can be reached through {shown(uri)}. Received: {experiment.name!r}, "
-            "made by an MLflow server, which alone can reach them. Way out: set MLFLOW_TRACKING_URI to that server, or "
+            "made by an MLflow server, which alone can reach them. Try: set MLFLOW_TRACKING_URI to that server, or "
             "take another experiment (`--experiment NAME`; with mlflow run, `--experiment-name NAME`)."
         )
     return experiment
@@ -137,7 +137,7 @@ def _experiment_of(client: MlflowClient, uri: str, run_id: str) -> Experiment:
             raise
         raise UserError(
             f"wanted the run that MLFLOW_RUN_ID names in {shown(uri)}. Received: {run_id}, which is not there. "
-            "Way out: unset MLFLOW_RUN_ID, or set MLFLOW_TRACKING_URI to the store that holds it."
+            "Try: unset MLFLOW_RUN_ID, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
 
 

@@ -14,9 +14,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.cli import uninterrupted
-from pipeline.errors import UserError
-from pipeline.tracking import baselines, histories, inputs, models, runs, trials
+from pipeline.shell.errors import UserError
+from pipeline.shell.signals import uninterrupted
+from pipeline.tracking import histories, inputs, models, published_runs, runs, trials
 from pipeline.tracking.entries import curve_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import impatient, patient
@@ -245,18 +245,18 @@ class Tracker:
         """Its name."""
         return self.client.get_experiment(self.experiment_id).name
 
-    def ensure_baselines(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def ensure_published(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Publishes rows (name, source, params, metrics, tags) as finished runs, once for each experiment.
 
         A row that a person deleted stays deleted.
         """
-        every = f"tags.`{KIND_TAG}` = 'baseline'"
+        every = f"tags.`{KIND_TAG}` = 'published'"
         with lock(self.client.tracking_uri):
-            missing = baselines.missing(rows, self.search(every, deleted=True), self.search(every))
+            missing = published_runs.missing(rows, self.search(every, deleted=True), self.search(every))
             for run, begun in missing:
-                trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "baseline"}, begun)
+                trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "published"}, begun)
             # The lock is this machine's: another one may have done the same meanwhile.
-            for run_id in baselines.doubles(self.search(every)) if missing else ():
+            for run_id in published_runs.doubles(self.search(every)) if missing else ():
                 self.delete(run_id)
 
     @patient

@@ -9,8 +9,8 @@ from datetime import datetime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipeline.cli import deferred
 from pipeline.config import spell
+from pipeline.shell.signals import deferred
 from pipeline.tracking import runs
 from pipeline.tracking.entries import curve_points, points, run_params, run_tags, write
 from pipeline.tracking.outages import patiently

@@ -9,10 +9,10 @@ from reports.figures.classes import PER_CLASS
 from reports.figures.confusion import CONFUSION, confused_pairs
 from reports.figures.curves import CURVES
 from reports.figures.frames import of_cell
+from reports.figures.hyperparameters import HISTORY, IMPORTANCES, SLICE, edge_note
 from reports.figures.labels import cell_label
 from reports.figures.landscape import CONTOUR, PARALLEL
 from reports.figures.savings import SAVINGS
-from reports.figures.search import HISTORY, IMPORTANCES, SLICE, edge_note
 from reports.figures.style import themes
 from reports.figures.tradeoff import TRADEOFF
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from pipeline.metrics import wilson_interval
+from pipeline.scoring.metrics import wilson_interval
 from reports.figures import style
 from reports.figures.chart import Chart
 from reports.figures.labels import inert, lines, pct, plain

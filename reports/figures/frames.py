@@ -17,7 +17,7 @@ def of_cell(frame: pd.DataFrame, sweep: str, cell: str) -> pd.DataFrame:
 
 def outputs(sweep: Any) -> float:
     """Of the heads of a row of the frame of sweeps; NaN where they are not recorded."""
-    return IMAGENET_CLASSES if sweep.settings.get("protocol") == "report" else sweep.classes
+    return IMAGENET_CLASSES if sweep.settings.get("protocol") == "replication" else sweep.classes
 
 
 def rows(frame: pd.DataFrame) -> Iterator[Any]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from pipeline import costs
 from pipeline.config import Cell
+from pipeline.networks import costs
 from reports.figures import style
 from reports.figures.chart import Chart
 from reports.figures.labels import lines, millions, pct

@@ -12,8 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline import baselines, costs
-from pipeline.baselines import Baseline
+from pipeline.networks import costs
+from pipeline.scoring.published import Published, load_published
 from reports.figures import placing, style
 from reports.figures.axes import log_axis
 from reports.figures.chart import Chart
@@ -23,7 +23,7 @@ from reports.figures.labels import cell_label, inert, lines, millions, number_or
 Cost = Literal["mult_adds", "params_total"]
 
 _WORDS: dict[Cost, str] = {"mult_adds": "mult-adds", "params_total": "parameters"}
-_PUBLISHED = {"paper": ("diamond-open", style.GREY), "report": ("x-thin-open", style.GREY)}
+_PUBLISHED = {"paper": ("diamond-open", style.GREY), "replication": ("x-thin-open", style.GREY)}
 _HEIGHT = 420  # px
 
 
@@ -137,7 +137,7 @@ def _ours(row: Any, cost: Cost) -> Point:
         f"test {pct(row.test_top1)} {interval}, top-5 {pct(row.test_top5)}",
         f"val {pct(row.val_top1)}",
         _published_line("paper", row.paper_top1, row.delta_paper),
-        _published_line("report", row.report_top1, row.delta_report),
+        _published_line("replication", row.replication_top1, row.delta_replication),
         f"{millions(row.params_total)} parameters, {millions(row.mult_adds)} mult-adds",
         f"trials: {trials}",
         "" if math.isnan(row.seconds) else f"{row.seconds:,.0f} s",
@@ -151,7 +151,7 @@ def _published_line(source: str, top1: float, delta: float) -> str:
 
 def _published(datasets: Sequence[str], cost: Cost) -> list[Series]:
     """One series a source; rows whose cost cannot be told are left out."""
-    known = [row for row in baselines.load() if row.dataset in datasets]
+    known = [row for row in load_published() if row.dataset in datasets]
     found: dict[str, list[Point]] = {}
     for row in known:
         count, origin = _published_cost(row, known, cost)
@@ -167,7 +167,7 @@ def _published(datasets: Sequence[str], cost: Cost) -> list[Series]:
     return [Series(source, points) for source, points in found.items()]
 
 
-def _published_cost(row: Baseline, known: Sequence[Baseline], cost: Cost) -> tuple[float | None, str]:
+def _published_cost(row: Published, known: Sequence[Published], cost: Cost) -> tuple[float | None, str]:
     """The count, and where it is from if the row itself does not say: the closed form, or the model's other row."""
     if (own := getattr(row, cost)) is not None:
         return own, ""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking import RunRecord, Tracker
 from pipeline.tracking.runs import KIND_TAG
 
@@ -32,7 +32,7 @@ def choose(tracker: Tracker, runs: Sequence[str]) -> list[str]:
     if not known:
         raise UserError(
             f"wanted a sweep to report on. Received: no sweep in the experiment {tracker.experiment()!r}. "
-            "Way out: run `python tuning/optimize.py`, or set MLFLOW_TRACKING_URI to the store that holds it."
+            "Try: run `python tuning/optimize.py`, or set MLFLOW_TRACKING_URI to the store that holds it."
         )
     if runs:
         return list(dict.fromkeys(find(tracker, known, text).run_id for text in runs))
@@ -55,7 +55,7 @@ def find(tracker: Tracker, known: Sequence[RunRecord], text: str) -> RunRecord:
     there = ", ".join(f"{run.run_id[:12]} ({run.name}, {_minute(run)})" for run in (found or known)[:SHOWN])
     raise UserError(
         f"wanted the run id of a sweep, or at least its first {SHORTEST_PREFIX} letters. Received: {received}. "
-        f"Way out: take one of {there}{', ...' if len(found or known) > SHOWN else ''}."
+        f"Try: take one of {there}{', ...' if len(found or known) > SHOWN else ''}."
     )
 
 

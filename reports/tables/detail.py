@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline import metrics
+from pipeline.scoring import metrics
 from pipeline.tracking import Tracker
 from reports.tables.rows import NUMBER, TEXT, WHOLE, Row, frame
 

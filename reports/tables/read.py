@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking import RunRecord, Tracker
 from pipeline.tracking.runs import KIND_TAG
 from reports.tables import detail, rows
@@ -101,6 +101,6 @@ def _read_tests(tracker: Tracker, cells: Sequence[Row]) -> tuple[pd.DataFrame, p
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"wanted {name} of the run {cell['run_id']} as alpharho's test writes it. Received: {error}. "
-                    "Way out: delete that artifact, or test the cell again with `python -m pipeline.evaluate`"
+                    "Try: delete that artifact, or test the cell again with `python -m pipeline.evaluate`"
                 ) from error
     return detail.joined(per_class, detail.PER_CLASS), detail.joined(confusion, detail.CONFUSION)

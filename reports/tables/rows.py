@@ -10,9 +10,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from pipeline import baselines
-from pipeline.baselines import Source
 from pipeline.config import BackboneName, Cell
+from pipeline.scoring.published import Source, find_published, imagenet_note
 from pipeline.tracking import RunRecord
 from pipeline.tracking.runs import ERROR_TAG, STATE_TAG
 from reports.tables.choice import dataset
@@ -39,7 +38,9 @@ CELLS = {
     **dict.fromkeys(("run_id", "study", "status", "error"), TEXT),
     **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8]), NUMBER),
     **dict.fromkeys(COUNTS, WHOLE),
-    **dict.fromkeys((*SCORES[8:], *DRAWN, "paper_top1", "report_top1", "delta_paper", "delta_report"), NUMBER),
+    **dict.fromkeys(
+        (*SCORES[8:], *DRAWN, "paper_top1", "replication_top1", "delta_paper", "delta_replication"), NUMBER
+    ),
 }
 TRIALS = {
     **{"sweep": TEXT, "cell": TEXT, "number": WHOLE, "run_id": TEXT, "state": TEXT},
@@ -64,7 +65,7 @@ def sweep_row(label: str, run: RunRecord) -> Row:
         **{"sweep": label, "run_id": run.run_id, "name": run.name, "status": run.status, "dataset": dataset(run)},
         **{"started": run.started, "seconds": run.seconds, "settings": dict(run.params)},
         **{name: run.tags.get(name, "") for name in ("device", "versions")},
-        "caveat": baselines.caveat(dataset(run), run.params.get("weights", "imagenet")),
+        "caveat": imagenet_note(dataset(run), run.params.get("weights", "imagenet")),
         "digest": data.digest if data else "",
         **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "pictures_val", "classes")},
     }
@@ -125,7 +126,7 @@ def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[
     states = Counter(map(_state, trials.values()))
     metrics = {**_costs(trials.values()), **run.metrics}
     top1 = metrics.get("test_top1", math.nan)
-    published = {source: _published(cell, data, source) for source in ("paper", "report")}
+    published = {source: _published(cell, data, source) for source in ("paper", "replication")}
     return {
         **{"sweep": label, "cell": cell.name, "backbone": cell.backbone},
         **{"alpha": cell.alpha, "resolution": cell.resolution},
@@ -155,7 +156,7 @@ def _costs(trials: Iterable[RunRecord]) -> dict[str, float]:
 
 
 def _published(cell: Cell, data: str, source: Source) -> float:
-    row = baselines.published(cell, data, source)
+    row = find_published(cell, data, source)
     return math.nan if row is None else row.top1
 
 

@@ -27,13 +27,17 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import backbones, cli, costs, datasets, engines, features
-from pipeline.backbones import Backbone
+from pipeline import datasets
 from pipeline.config import Cell, DataConfig
 from pipeline.datasets import Split
 from pipeline.datasets.letters import render
 from pipeline.datasets.pictures import decode_bytes, from_arrays
+from pipeline.features import engines
 from pipeline.features.extract import BATCH
+from pipeline.features.table import load_table
+from pipeline.networks import backbones, costs
+from pipeline.networks.backbones import Backbone
+from pipeline.shell import cli
 from tests.bench.heads import REAL_DATA
 
 PICTURES = 1200
@@ -108,7 +112,7 @@ def predict(split: Split, backbone: Backbone) -> np.ndarray:
 
 
 def extract(split: Split, folder: str, backbone: Backbone, *beside: Backbone) -> None:
-    features.load(split, "bench:1", backbone, folder, beside=beside)
+    load_table(split, "bench:1", backbone, folder, beside=beside)
 
 
 def compute(engine: engines.Engine, batches: np.ndarray) -> None:

@@ -22,12 +22,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cli, devices, engines, features
-from pipeline.backbones import Backbone
 from pipeline.config import Precision
 from pipeline.datasets import Split
-from pipeline.errors import UserError
+from pipeline.features import engines
 from pipeline.features.extract import BATCH
+from pipeline.features.table import load_table
+from pipeline.networks import devices
+from pipeline.networks.backbones import Backbone
+from pipeline.shell import cli
+from pipeline.shell.errors import UserError
 from pipeline.tracking import environment_tags
 from tests.bench.extraction import ROUNDS, compute, drawn, real
 from tests.bench.heads import REAL_DATA, random_table, wave_epoch
@@ -39,7 +42,7 @@ WAVES = (1, 8, 16)
 def main() -> None:
     if not devices.on_a_gpu():
         raise UserError(
-            "wanted a GPU. Received: none that tensorflow can use. Way out: install requirements-gpu.txt on a machine "
+            "wanted a GPU. Received: none that tensorflow can use. Try: install requirements-gpu.txt on a machine "
             "that has one; `make bench` measures a CPU"
         )
     split, (backbone, *_smaller) = real() if REAL_DATA.exists() else drawn()
@@ -65,7 +68,7 @@ def pictures_per_second(split: Split, backbone: Backbone, folder: str) -> dict[s
     for precision in get_args(Precision):
         engine = engines.make("keras", backbone, folder, some, precision)
         ways[f"convolutions, {precision}"] = BATCH * BATCHES, partial(compute, engine, batches)
-        whole = partial(features.load, split, "bench:1", backbone, folder, "keras", precision=precision)
+        whole = partial(load_table, split, "bench:1", backbone, folder, "keras", precision=precision)
         ways[f"tables, {precision}, compiling included"] = len(split), whole
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS + 1):

@@ -19,13 +19,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import cli, datasets, heads, schedules
+from pipeline import datasets
 from pipeline.config import TrainConfig
-from pipeline.fits import go_on
-from pipeline.heads import Samples
-from pipeline.transfer import HeadTrainer
+from pipeline.shell import cli
+from pipeline.training import heads, schedules
+from pipeline.training.fit import go_on
+from pipeline.training.frozen import HeadTrainer
+from pipeline.training.heads import Samples
 
-REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
+REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
 CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant")
 CLASSES = 120
 

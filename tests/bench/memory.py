@@ -21,10 +21,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from pipeline import backbones, features
 from pipeline.config import Cell
 from pipeline.datasets import Split
 from pipeline.datasets.pictures import decode_bytes
+from pipeline.features.table import load_table
+from pipeline.networks import backbones
 from tests.bench.limits import kept
 
 CELL = Cell(0.25, 48)
@@ -52,7 +53,7 @@ def peaks(counts: Sequence[int], folder: str) -> list[int]:
     found = []
     backbone = backbones.load(CELL, "tiny")
     for count in counts:
-        features.load(generated(count), f"generated:{count}", backbone, folder)
+        load_table(generated(count), f"generated:{count}", backbone, folder)
         found.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     return found
 

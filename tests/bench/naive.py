@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipeline import backbones
-from pipeline.backbones import Backbone
 from pipeline.datasets.pictures import decode_bytes
+from pipeline.networks import backbones
+from pipeline.networks.backbones import Backbone
 from tests.bench.heads import CONFIG, Clock
 
 TRAIN, VAL = 320, 64  # pictures of the part that is measured

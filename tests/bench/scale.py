@@ -29,8 +29,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import backbones, tracking
+from pipeline import tracking
 from pipeline.config import Cell
+from pipeline.networks import backbones
 from pipeline.tracking import RunRecord, Tracker
 from tests.bench import naive, photos
 from tests.bench.limits import kept

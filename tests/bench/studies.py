@@ -26,8 +26,8 @@ from rich.table import Table
 
 from pipeline import tracking
 from pipeline.config import SweepConfig
-from pipeline.fits import Fit
 from pipeline.tracking import Tracker
+from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
 from tuning import claims, outcomes
 from tuning import study as studies

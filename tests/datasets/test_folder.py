@@ -9,7 +9,7 @@ from greys import encode, write
 
 from pipeline import datasets
 from pipeline.config import DataConfig
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 
 def load(path: Path | str, **settings: object) -> datasets.Dataset:

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.datasets import splits
 from pipeline.datasets.pictures import Split, from_arrays
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 
 def split_of(*sizes: int) -> Split:

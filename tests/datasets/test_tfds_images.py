@@ -20,7 +20,7 @@ from greys import encode
 from pipeline import datasets
 from pipeline.config import DataConfig
 from pipeline.datasets import tfds_images
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 NAMES = ["n01-cat", "n02-dog"]
 
@@ -175,7 +175,7 @@ def test_flipped_bits(prepared: Path, tmp_path: Path) -> None:
 def test_damaged_description(prepared: Path, tmp_path: Path, name: str, content: str) -> None:
     shutil.copytree(prepared / "made_pictures", tmp_path / "made_pictures")
     (tmp_path / "made_pictures" / "1.2.0" / name).write_text(content)
-    with pytest.raises(UserError, match=r"made_pictures.* Way out: "):
+    with pytest.raises(UserError, match=r"made_pictures.* Try: "):
         load("made_pictures", tmp_path)
 
 

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pipeline import backbones, devices, features
-from pipeline.backbones import Backbone
 from pipeline.config import Cell
 from pipeline.datasets import Split
 from pipeline.datasets.pictures import decode_bytes, from_arrays, hashes_of
-from pipeline.errors import UserError
-from pipeline.features import partial
+from pipeline.features import partial, table
 from pipeline.features.partial import Partial
+from pipeline.features.table import FeatureTable, load_table, rows_left
+from pipeline.networks import backbones, devices
+from pipeline.networks.backbones import Backbone
+from pipeline.shell.errors import UserError
 
 CELL = Cell(0.25, 32)
 
@@ -47,8 +48,8 @@ def backbone() -> Backbone:
     return drawn
 
 
-def load(split: Split, backbone: Backbone, folder: Path) -> features.FeatureTable:
-    return features.load(split, "noise:1", backbone, str(folder))
+def load(split: Split, backbone: Backbone, folder: Path) -> FeatureTable:
+    return load_table(split, "noise:1", backbone, str(folder))
 
 
 def only_table(folder: Path) -> Path:
@@ -68,7 +69,7 @@ def test_a_table_holds_what_the_backbone_makes_of_each_picture(backbone, tmp_pat
 
 def test_a_table_is_made_once(backbone, tmp_path, monkeypatch):
     first = load(pictures(), backbone, tmp_path)
-    monkeypatch.setattr(features, "extract", None)
+    monkeypatch.setattr(table, "extract", None)
     np.testing.assert_array_equal(load(pictures(), backbone, tmp_path).features, first.features)
 
 
@@ -88,23 +89,23 @@ def test_whatever_shapes_the_numbers_makes_another_table(backbone, tmp_path, cha
         split = from_arrays("test", np.stack([p for p, _ in split.pictures()]), split.labels, "noise")
     else:
         source = "noise:2"
-    features.load(split, source, other, str(tmp_path))
+    load_table(split, source, other, str(tmp_path))
     assert len([path for path in (tmp_path / "features").iterdir() if path.is_dir()]) == 2
 
 
 def test_mixed_precision_makes_a_table_of_its_own_and_leaves_the_others_keys(backbone, tmp_path, monkeypatch):
     split, where = pictures(), ("noise:1", backbone, str(tmp_path))
-    plain = features.load(split, *where)
+    plain = load_table(split, *where)
     assert "precision" not in json.loads((only_table(tmp_path) / "table.json").read_text())
     monkeypatch.setattr(devices, "on_a_gpu", lambda: False)
     with pytest.raises(UserError, match="a GPU for precision mixed_float16"):
-        features.load(split, *where, precision="mixed_float16")
+        load_table(split, *where, precision="mixed_float16")
     monkeypatch.setattr(devices, "on_a_gpu", lambda: True)
-    assert features.rows_left(split, *where, precision="mixed_float16") == len(split)
-    mixed = features.load(split, *where, precision="mixed_float16")
-    assert features.rows_left(split, *where, precision="mixed_float16") == 0
+    assert rows_left(split, *where, precision="mixed_float16") == len(split)
+    mixed = load_table(split, *where, precision="mixed_float16")
+    assert rows_left(split, *where, precision="mixed_float16") == 0
     assert 0 < np.abs(mixed.features - plain.features).max() < 0.05 * plain.features.std()
-    np.testing.assert_array_equal(features.load(split, *where).features, plain.features)
+    np.testing.assert_array_equal(load_table(split, *where).features, plain.features)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no key file", "no numbers", "broken key file"])
@@ -178,7 +179,7 @@ def _make(folder: str) -> float:
     weights = np.load(Path(folder, "weights.npz"))
     backbone = backbones.load(CELL, "none")
     backbone.model.set_weights([weights[name] for name in weights.files])
-    return features.load(pictures(), "noise:1", backbone, folder).pictures_per_second
+    return load_table(pictures(), "noise:1", backbone, folder).pictures_per_second
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def tables(folder: Path) -> int:
 def test_one_pass_makes_the_tables_of_several_cells(backbone, larger, tmp_path):
     split, passes = pictures(), []
     counted = dataclasses.replace(split, raw=lambda: passes.append(1) or split.raw())
-    made = features.load(counted, "noise:1", backbone, str(tmp_path / "both"), beside=[larger, backbone])
+    made = load_table(counted, "noise:1", backbone, str(tmp_path / "both"), beside=[larger, backbone])
     assert len(passes) == 1
     assert tables(tmp_path / "both") == 2
     found = load(counted, larger, tmp_path / "both")
@@ -216,7 +217,7 @@ def test_one_pass_makes_the_tables_of_several_cells(backbone, larger, tmp_path):
 def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, larger, tmp_path):
     split, passes = pictures(), []
     counted = dataclasses.replace(split, raw=lambda: passes.append(1) or split.raw())
-    made = features.load(counted, "noise:1", backbone, str(tmp_path), beside=[larger], views="flip")
+    made = load_table(counted, "noise:1", backbone, str(tmp_path), beside=[larger], views="flip")
     assert (len(passes), tables(tmp_path)) == (1, 4)
     mirror_images = np.stack([picture[:, ::-1] for picture, _label in split.pictures()])
     mirrored = from_arrays("train", mirror_images, split.labels, "noise")
@@ -224,7 +225,7 @@ def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, large
     load(split, backbone, tmp_path / "grown")
     (plain,) = (tmp_path / "grown" / "features").glob("*/features.npy")
     before = plain.stat().st_mtime_ns
-    grown = features.load(split, "noise:1", backbone, str(tmp_path / "grown"), views="flip")
+    grown = load_table(split, "noise:1", backbone, str(tmp_path / "grown"), views="flip")
     assert (plain.stat().st_mtime_ns, tables(tmp_path / "grown")) == (before, 2)
     np.testing.assert_array_equal(grown.features, made.features)
     np.testing.assert_array_equal(grown.mirrored, made.mirrored)
@@ -232,7 +233,7 @@ def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, large
 
 def test_nothing_is_made_beside_a_table_that_is_there(backbone, tmp_path):
     load(pictures(), backbone, tmp_path)
-    features.load(pictures(), "noise:1", backbone, str(tmp_path), beside=(pytest.fail("loaded") for _ in range(1)))
+    load_table(pictures(), "noise:1", backbone, str(tmp_path), beside=(pytest.fail("loaded") for _ in range(1)))
     assert tables(tmp_path) == 1
 
 
@@ -253,7 +254,7 @@ def test_a_table_that_another_process_is_at_is_left_to_it(backbone, larger, tmp_
     holder.start()
     locked.wait()
     try:
-        features.load(pictures(), "noise:1", backbone, str(tmp_path), beside=[larger])
+        load_table(pictures(), "noise:1", backbone, str(tmp_path), beside=[larger])
         assert tables(tmp_path) == 1
     finally:
         done.set()
@@ -265,7 +266,8 @@ import sys, time
 from pathlib import Path
 import numpy as np, tensorflow as tf
 sys.path[0] = {root!r}
-from pipeline import backbones, features
+from pipeline.networks import backbones
+from pipeline.features import table
 from pipeline.features import partial
 from pipeline.config import Cell
 from pipeline.datasets.pictures import from_arrays
@@ -279,7 +281,7 @@ if {slow}:
         return picture
     object.__setattr__(split, "decode", slowly)
 small, large = (backbones.load(Cell(0.25, side), "tiny") for side in (32, 48))
-features.load(split, "noise:1", small, {folder!r}, beside=[large])
+load_table(split, "noise:1", small, {folder!r}, beside=[large])
 """
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
 from pipeline.features import partial
 from pipeline.features.partial import JOURNAL, Partial
+from pipeline.shell.errors import UserError
 
 SHAPE = (20, 3)
 ROWS = np.arange(60, dtype=np.float32).reshape(SHAPE)

@@ -5,7 +5,7 @@ import time
 import pytest
 from samples import check_model, classifier
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 
 
 def test_a_model_takes_pictures_of_any_size(tracker, folder):

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from proxy import Proxy
 from samples import BASELINES, check_model, trial_run
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, connect, outages
 from tests.servers import MlflowServer
 
@@ -71,7 +71,7 @@ def test_a_server_does_all_of_it(server, monkeypatch, folder, capfd):
     assert [point.step for point in tracker.client.get_metric_history(trial, "val_loss")] == [1, 2, 3]
     assert math.isnan(tracker.metrics(trial)["val_loss"])
     for _ in range(2):
-        tracker.ensure_baselines(BASELINES)
+        tracker.ensure_published(BASELINES)
     assert len(tracker.search("tags.source = 'paper'")) == 2
     assert "View run" not in capfd.readouterr().out
     assert list(folder.iterdir()) == []
@@ -184,7 +184,7 @@ def test_the_impatient_hear_of_it_at_once(tracker, proxy, capsys):
 def test_an_outage_without_end_is_one_line(tracker, proxy, monkeypatch, capsys):
     monkeypatch.setattr(outages, "PATIENCE", 2)
     monkeypatch.setattr(tracker, "client", MlflowClient("http://127.0.0.1:1"))
-    with pytest.raises(UserError, match=r"wanted .* Received: .*Connection refused\. Way out: ") as outage:
+    with pytest.raises(UserError, match=r"wanted .* Received: .*Connection refused\. Try: ") as outage:
         tracker.search()
     assert "\n" not in str(outage.value)
     assert len(capsys.readouterr().err.splitlines()) == 1

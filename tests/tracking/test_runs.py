@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking.runs import PAGE
 
 

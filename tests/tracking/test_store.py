@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from processes import children
 from samples import BASELINES
 
-from pipeline.errors import UserError
+from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, connect
 
 
@@ -52,7 +52,7 @@ def test_a_folder_with_an_odd_name(folder, monkeypatch, name):
 
 def _connect_and_publish(barrier) -> None:
     barrier.wait()
-    connect("alpharho").ensure_baselines(BASELINES)
+    connect("alpharho").ensure_published(BASELINES)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_a_store_that_is_none_is_named_within_seconds(monkeypatch, serve, receiv
     assert time.monotonic() - start < 10
     message = str(error.value)
     assert received in message
-    assert "Way out: " in message
+    assert "Try: " in message
     assert "\n" not in message
     assert "secret" not in message
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == timeout

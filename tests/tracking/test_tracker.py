@@ -17,8 +17,8 @@ from processes import children
 from samples import BASELINES, trial_run
 
 import pipeline.tracking.tracker
-from pipeline import cli
-from pipeline.errors import UserError
+from pipeline.shell import cli
+from pipeline.shell.errors import UserError
 from pipeline.tracking import connect, environment_tags
 
 
@@ -197,16 +197,16 @@ def test_a_dataset_shows_its_name_source_and_counts(tracker):
 
 
 def test_baselines_are_published_once_and_stay_deleted(tracker):
-    tracker.ensure_baselines(BASELINES)
+    tracker.ensure_published(BASELINES)
     first = tracker.search()
     tracker.client.delete_run(first[0].run_id)
-    connect("alpharho").ensure_baselines(BASELINES)
+    connect("alpharho").ensure_published(BASELINES)
     (left,) = tracker.search()
     assert left == first[1]
     assert left.status == "FINISHED"
     assert left.metrics == {"test_top1": 0.8, "params_total": 3.3e6}
     assert left.params["resolution"] == "224"
-    assert left.tags.items() >= {"source": "paper", "alpharho.kind": "baseline", "reference": "table 10"}.items()
+    assert left.tags.items() >= {"source": "paper", "alpharho.kind": "published", "reference": "table 10"}.items()
 
 
 def test_a_run_with_a_key_is_made_once_and_found_again(tracker):

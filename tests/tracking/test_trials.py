@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from samples import BASELINES, STARTED, trial_run
 
-from pipeline.tracking import baselines, trials
+from pipeline.scoring.published import load_published
+from pipeline.tracking import published_runs, trials
 
 
 def _everything(tracker, run_id: str):
@@ -73,13 +74,13 @@ def test_a_run_that_is_closed_may_be_closed_again(tracker):
 
 def _publish_baseline(tracker) -> str:
     """As another machine does at the same time."""
-    ((run, _),) = baselines.missing(BASELINES[:1], [], [])
-    return trials.publish(tracker.client, tracker.experiment_id, run, {"alpharho.kind": "baseline"}, "")
+    ((run, _),) = published_runs.missing([row.as_run() for row in load_published()][:1], [], [])
+    return trials.publish(tracker.client, tracker.experiment_id, run, {"alpharho.kind": "published"}, "")
 
 
 def test_baselines_that_two_machines_published_are_kept_once(tracker):
     published = [_publish_baseline(tracker) for _ in range(3)]
-    tracker.ensure_baselines(BASELINES)
+    tracker.ensure_published(BASELINES)
     left = {run.run_id: run.name for run in tracker.search()}
     assert sorted(left.values()) == sorted(row["name"] for row in BASELINES)
     assert left.keys() & set(published) == {min(published)}
@@ -88,5 +89,5 @@ def test_baselines_that_two_machines_published_are_kept_once(tracker):
 def test_a_half_written_baseline_is_completed(tracker):
     run_id = _publish_baseline(tracker)
     tracker.client.update_run(run_id, status="RUNNING")
-    tracker.ensure_baselines(BASELINES[:1])
+    tracker.ensure_published(BASELINES[:1])
     assert [(run.run_id, run.status) for run in tracker.search()] == [(run_id, "FINISHED")]

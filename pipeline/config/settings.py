@@ -1,0 +1,301 @@
+"""What can be set: one dataclass for each entry point, with every default; each checks itself when it is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
+from pipeline.config.cells import MOBILENET_BLOCKS, Cell, check_weights
+from pipeline.config.spelling import spell
+from pipeline.shell.errors import require
+
+KNOWN_DATASETS = ("stanford_dogs", "cifar10", "digits", "letters", "folder:PATH")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which pictures, and how they are cut."""
+
+    dataset: str = "stanford_dogs"
+    """stanford_dogs, cifar10, digits, letters, folder:PATH, or any image classification set of TFDS"""
+    data_dir: str = "work/data"
+    """where TFDS keeps its data sets, or is to put them"""
+    work_dir: str = "work"
+    """where feature tables are kept"""
+    experiment: str = "alpharho"
+    """MLflow experiment (inside `mlflow run` the project's own experiment is used)"""
+    seed: int = 0
+    """of the cut, the initial heads, the batches and the search"""
+    val_fraction: float = 0.15
+    """part of the training pictures that the search validates on, stratified"""
+    test_fraction: float = 0.2
+    """part kept for the test where the data set has no test split; the same for every seed"""
+    train_limit: int = 0
+    """use only so many training pictures, a stratified draw by seed; 0 = all"""
+    skip_unreadable: bool = False
+    """leave out pictures that cannot be decoded, and count them, instead of stopping"""
+
+    def __post_init__(self) -> None:
+        require(bool(self.dataset), "the name of a data set", self.dataset, f"known: {', '.join(KNOWN_DATASETS)}")
+        for field in ("val_fraction", "test_fraction"):
+            value = getattr(self, field)
+            require(0 < value < 1, f"{field} between 0 and 1, both excluded", value)
+        require(self.train_limit >= 0, "train_limit >= 0", self.train_limit, "0 takes all pictures")
+        require(0 <= self.seed < 2**31, "a seed from 0 to 2147483647", self.seed)
+
+
+LrSchedule = Literal["plateau", "constant", "cosine"]
+HeadInit = Literal["auto", "imagenet", "random"]
+Protocol = Literal["paper", "replication"]
+Augment = Literal["flip_crop", "crop", "none"]
+Unfreeze = int | Literal["all"]
+EngineName = Literal["auto", "keras", "litert"]
+Views = Literal["none", "flip"]
+Precision = Literal["float32", "mixed_float16"]
+
+OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # settings that nothing else reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(DataConfig):
+    """What every fit of a run or a sweep shares."""
+
+    backbone: BackboneName = "mobilenet"
+    """the network; inception_v3 and efficientnetv2_b0 have no width multiplier, so their alpha is 1.0"""
+    weights: str = "imagenet"
+    """imagenet (Keras' own), tiny (shipped), none (from scratch), or a FILE of the backbone's (.h5, .weights.h5)"""
+    freeze_conv: bool = True
+    """train the head alone on features computed once; false trains the whole network on pictures"""
+    head_init: HeadInit = "auto"
+    """imagenet starts from ImageNet's own columns for the classes it knows; auto does so where at least half match"""
+    protocol: Protocol = "paper"
+    """paper: a head for the data set's classes; replication: a 1000-way head whose first outputs are the classes"""
+    epochs: int = 30
+    batch_size: int = 32
+    dropout: float = 0.001
+    """on the pooled features, while training; Keras' MobileNet has 0.001"""
+    lr_schedule: LrSchedule = "plateau"
+    """how the learning rate moves: plateau halves it when the validation loss stalls"""
+    augment: Augment = "flip_crop"
+    """of pictures, when the whole network is trained"""
+    unfreeze: Unfreeze = "all"
+    """how many of MobileNet's 13 blocks, the last ones, are trained where freeze_conv is false; all has conv1, too"""
+    layer_decay: float = 0.8
+    """fine-tuning: a block's learning rate, as a part of that of the block after it; the head has learning_rate"""
+    label_smoothing: float = 0.0
+    """fine-tuning: part of every label that goes to all classes alike; heads on frozen features have none"""
+    engine: EngineName = "auto"
+    """what runs frozen convolutions: litert on a CPU and keras on a GPU is what auto takes"""
+    precision: Precision = "float32"
+    """mixed_float16 computes convolutions in half precision, features and fine-tuning alike; it wants a GPU"""
+    views: Views = "none"
+    """flip trains heads on each picture's mirror image, too, which doubles an epoch; not for digits and letters"""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells that this configuration trains."""
+        raise TypeError(f"{type(self).__name__} names no cells")
+
+    def outputs(self, class_count: int) -> int:
+        """How many outputs the head has for a data set of `class_count` classes.
+
+        Raises UserError where the 1000-way head has too few.
+        """
+        if self.protocol == "paper":
+            return class_count
+        require(
+            class_count <= IMAGENET_CLASSES,
+            f"at most {IMAGENET_CLASSES} classes for protocol replication",
+            class_count,
+            "--protocol paper",
+        )
+        return IMAGENET_CLASSES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.epochs >= 1, "epochs >= 1", self.epochs)
+        require(self.batch_size >= 1, "batch_size >= 1", self.batch_size)
+        require(0 <= self.dropout < 1, "dropout from 0 to below 1", self.dropout)
+        require(
+            self.weights != "none" or not self.freeze_conv,
+            "trained weights where the convolutions are frozen",
+            "weights none with freeze_conv true",
+            "choose --weights imagenet, or --freeze_conv false to train from scratch",
+        )
+        require(
+            self.weights not in ("none", "tiny") or self.head_init != "imagenet",
+            "ImageNet weights for head_init imagenet",
+            f"weights {self.weights}",
+            "choose --head_init random",
+        )
+        require(
+            self.views == "none" or self.freeze_conv,
+            "views none where the whole network is trained",
+            f"views {self.views} with freeze_conv false",
+            "--augment flip_crop mirrors pictures there",
+        )
+        require(
+            self.precision == "float32" or self.engine != "litert",
+            "engine auto or keras for precision mixed_float16",
+            "engine litert, which computes in float32",
+            "leave --engine out",
+        )
+        self._check_finetuning()
+        for cell in self.cells:
+            check_weights(cell, self.weights)
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether trained convolutions are trained on; neither frozen nor from scratch."""
+        return not self.freeze_conv and self.weights != "none"
+
+    def _check_finetuning(self) -> None:
+        require(
+            self.unfreeze == "all" or 1 <= self.unfreeze <= MOBILENET_BLOCKS,
+            f"unfreeze all, or 1 to {MOBILENET_BLOCKS} blocks",
+            self.unfreeze,
+            "--freeze_conv true trains the head alone",
+        )
+        require(
+            self.unfreeze == "all" or self.backbone == "mobilenet",
+            f"unfreeze all for backbone {self.backbone}: blocks are MobileNet's",
+            self.unfreeze,
+            "leave --unfreeze out",
+        )
+        require(
+            self.unfreeze == "all" or self.finetunes,
+            "unfreeze all where no trained convolutions are trained on",
+            f"unfreeze {self.unfreeze} with weights {self.weights} and freeze_conv {str(self.freeze_conv).lower()}",
+            "add --freeze_conv false and trained weights, or leave --unfreeze out",
+        )
+        require(0 < self.layer_decay <= 1, "layer_decay above 0, up to 1", self.layer_decay, "1 is one rate for all")
+        require(0 <= self.label_smoothing < 1, "label_smoothing from 0 to below 1", self.label_smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(FitConfig):
+    """One fit of one cell."""
+
+    alpha: float = 1.0
+    """width multiplier"""
+    resolution: int = 224
+    """input side, px"""
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    """Adam's memory of the gradient"""
+    beta_2: float = 0.999
+    """Adam's memory of the squared gradient"""
+    export_backbone: str = ""
+    """write the trained convolutions to this .weights.h5 file (float16), to be used as --weights FILE"""
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.alpha, self.resolution, self.backbone)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return (self.cell,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_adam(self.learning_rate, self.beta_1, self.beta_2)
+        require(
+            not self.export_backbone or self.export_backbone.endswith(".weights.h5"),
+            "export_backbone to end in .weights.h5",
+            self.export_backbone,
+        )
+
+
+def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
+    """Raises UserError where Adam would not be defined."""
+    require(
+        math.isfinite(learning_rate) and learning_rate > 0,
+        "a learning_rate > 0",
+        learning_rate,
+        "0.001 is Adam's usual",
+    )
+    for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+        require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")
+
+
+Pruner = Literal["median", "hyperband", "successive_halving", "none"]
+
+MAX_WORKERS = 64  # a slip of the pen above it; each takes about 1 GB of memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(FitConfig):
+    """A search over learning_rate, beta_1 and beta_2 for every cell."""
+
+    alphas: tuple[float, ...] = (1.0, 0.75)
+    """width multipliers"""
+    resolutions: tuple[int, ...] = (224, 192)
+    """input sides, px"""
+    trials: int = 40
+    """total per cell: a second call does only what is left"""
+    wave: int = 8
+    """trials that are drawn and trained together"""
+    pruner: Pruner = "median"
+    """which of Optuna's pruners stops a trial early"""
+    workers: int = 1
+    """processes on this machine; with GPUs, each worker has one of them"""
+    storage: str = "sqlite:///optuna.db"
+    """Optuna's storage; further machines join the sweep through postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"""
+    plan: bool = False
+    """measure for some ten seconds, print what the sweep will cost, and stop"""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
+
+    def train_config(self, cell: Cell) -> TrainConfig:
+        """What the trials of `cell` share."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(FitConfig)}
+        return TrainConfig(**shared, alpha=cell.alpha, resolution=cell.resolution)
+
+    def __post_init__(self) -> None:
+        asked = f"alphas {spell(self.alphas)!r}, resolutions {spell(self.resolutions)!r}"
+        hint = "such as --alphas 1.0,0.75 --resolutions 224,192"
+        require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", asked, hint)
+        super().__post_init__()
+        require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
+        require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
+        require(self.wave >= 1, "wave >= 1", self.wave)
+        require(1 <= self.workers <= MAX_WORKERS, f"workers from 1 to {MAX_WORKERS}", self.workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which trained run is tested."""
+
+    run_id: str = ""
+    """the MLflow run that holds the model; it is tested on the data that it was trained for"""
+    dataset: str = ""
+    """folder:PATH, if a folder of pictures is not where the run found it"""
+    data_dir: str = ""
+    """where TFDS keeps the data set, if that is not where the run found it"""
+    work_dir: str = ""
+    """where feature tables are kept, if not where the run kept them"""
+    experiment: str = DataConfig.experiment
+
+    def __post_init__(self) -> None:
+        require(bool(self.run_id), "the id of a finished train or cell run", self.run_id, "see it in `mlflow ui`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Which sweeps a report shows, and where it goes."""
+
+    runs: tuple[str, ...] = ()
+    """MLflow runs of sweeps, shown side by side; none: the newest sweep with results"""
+    output: str = "report.html"
+    """the page, one file that needs no other"""
+    experiment: str = DataConfig.experiment
+
+    def __post_init__(self) -> None:
+        hint = "such as --output report.html"
+        require(self.output.endswith((".html", ".htm")), "an output that ends in .html", self.output, hint)
+        require(len(set(self.runs)) == len(self.runs), "each run once", spell(self.runs), "such as --runs A,B")

@@ -1,0 +1,102 @@
+"""What a trained model reaches on the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from pipeline.config import TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.features.table import load_table
+from pipeline.networks import backbones
+from pipeline.networks.backbones import Backbone
+from pipeline.scoring import metrics
+from pipeline.scoring.published import find_published
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """Scores on the test split; accuracies are fractions.
+
+    Attributes:
+        interval: 95 % Wilson interval of top1.
+        untrained_top1: by the ImageNet classifier's own columns, with no training; None where it knows too few classes.
+        pictures_per_second: from encoded picture to features, as measured when the test features were made.
+        confusion: int (outputs, outputs), rows are the truth; the outputs behind the data set's classes, which the
+            replication's protocol has, are true of no picture.
+    """
+
+    top1: float
+    interval: tuple[float, float]
+    top5: float
+    untrained_top1: float | None
+    pictures_per_second: float
+    confusion: np.ndarray
+
+    def as_metrics(self) -> dict[str, float]:
+        """Under the names that MLflow shows."""
+        low, high = self.interval
+        shown = {
+            "test_top1": self.top1,
+            "test_top1_low": low,
+            "test_top1_high": high,
+            "test_top5": self.top5,
+            "test_pictures": float(self.confusion.sum()),
+            "pictures_per_second": self.pictures_per_second,
+        }
+        return shown if self.untrained_top1 is None else {**shown, "untrained_top1": self.untrained_top1}
+
+
+def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScores:
+    """Reads the test split, in single precision, as the model computes wherever it is loaded.
+
+    Args:
+        model: as backbones.with_head makes it, its first outputs being the classes of `dataset`.
+        config: what it was trained with; its weights give the untrained score.
+    """
+    convolutions, kernel, bias = backbones.parts(model)
+    trained = Backbone(config.cell, config.weights, convolutions, None)
+    test = dataset.test
+    table = load_table(test, dataset.source, trained, config.work_dir, config.engine)
+    probabilities = _softmax(table.features @ kernel + bias)
+    confusion = metrics.confusion_counts(test.labels, probabilities.argmax(axis=1), len(bias))
+    return TestScores(
+        top1=metrics.top_k(probabilities, test.labels, 1),
+        interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),
+        top5=metrics.top_k(probabilities, test.labels, 5),
+        untrained_top1=_untrained_top1(config, dataset),
+        pictures_per_second=table.pictures_per_second,
+        confusion=confusion,
+    )
+
+
+def differences(config: TrainConfig, top1: float) -> dict[str, float]:
+    """Ours minus the published top-1 of the same cell and data set, as fractions: delta_paper, delta_replication."""
+    rows = {
+        f"delta_{source}": find_published(config.cell, config.dataset, source) for source in ("paper", "replication")
+    }
+    return {name: top1 - row.top1 for name, row in rows.items() if row is not None}
+
+
+def _untrained_top1(config: TrainConfig, dataset: Dataset) -> float | None:
+    columns = backbones.imagenet_columns(dataset.class_names)
+    known = columns >= 0
+    if config.weights in ("none", "tiny") or 2 * known.sum() < len(columns):
+        return None
+    original = backbones.load(config.cell, config.weights)
+    if original.classifier is None:
+        return None
+    table = load_table(dataset.test, dataset.source, original, config.work_dir, config.engine)
+    logits = np.full((len(dataset.test), len(columns)), -np.inf)  # a class that ImageNet lacks is never answered
+    logits[:, known] = (
+        table.features @ original.classifier.kernel[:, columns[known]] + original.classifier.bias[columns[known]]
+    )
+    return float(np.mean(logits.argmax(axis=1) == dataset.test.labels))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """float (n, C) -> probabilities (n, C)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

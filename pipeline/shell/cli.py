@@ -1,0 +1,98 @@
+"""The shell around every entry point: flags in, one-line errors and exit codes out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import io
+import re
+import signal
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from pipeline.shell.errors import UserError
+
+Config = TypeVar("Config")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+# What a person can mend: a full disk, a missing permission, a file where a folder is wanted.
+STORAGE_ERRORS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    }
+)
+
+
+def parse(config_class: type[Config], args: Sequence[str] | None = None) -> Config:
+    """Reads the flags of `config_class`.
+
+    Raises UserError where a flag is unknown, its value is of another kind, or the object refuses it.
+    Booleans may stand alone or be followed by true / false, and lists may be separated by commas or blanks, because
+    `mlflow run` hands over one quoted string for each parameter.
+    """
+    given = _spell_as_tyro(list(sys.argv[1:] if args is None else args), config_class)
+    said = io.StringIO()
+    try:
+        # tyro frames what it says in a box of several lines; its help may stay as it is.
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config_class, args=given, config=(tyro.conf.FlagConversionOff,), use_underscores=True)
+    except SystemExit as stopped:
+        if not stopped.code:
+            raise
+        raise UserError(f"{_unboxed(said.getvalue())}. Try: --help lists every flag") from None
+
+
+def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
+    """Calls `main` and exits: 0 done, 2 wrong input, 130 interrupted (SIGINT and SIGTERM alike)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in STORAGE_ERRORS:
+            raise
+        print(
+            f"error: wanted to write {error.filename or 'results'}. Received: {error.strerror}. "
+            "Try: put that right, or point --work_dir at another folder.",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        print(f"interrupted. {resume_hint}".rstrip(), file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)
+
+
+def _unboxed(text: str) -> str:
+    """The first paragraph inside tyro's frame, as one line."""
+    lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    paragraph = lines[: next((number for number, line in enumerate(lines) if line.startswith("─")), len(lines))]
+    return " ".join(" ".join(paragraph).split()).rstrip(".")
+
+
+def _spell_as_tyro(args: list[str], config_class: type) -> list[str]:
+    hints = typing.get_type_hints(config_class)
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+    spelled: list[str] = []
+    while args:
+        flag, equals, value = args.pop(0).partition("=")
+        kind = kinds.get(flag.removeprefix("--").replace("-", "_")) if flag.startswith("--") else None
+        values = [value] if equals else []
+        while not equals and args and not args[0].startswith("--"):
+            values.append(args.pop(0))
+        if kind is bool:
+            values = [value.capitalize() for value in values] or ["True"]
+        elif typing.get_origin(kind) is tuple:
+            values = [part for value in values for part in re.split(r"[,\s]+", value) if part]
+        spelled += [flag, *values]
+    return spelled

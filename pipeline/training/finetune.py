@@ -1,0 +1,278 @@
+"""Trains the whole network on pictures, with Keras' own `fit` (freeze_conv = false).
+
+From scratch (weights none) everything is trained at one rate. From trained weights it is fine-tuning: the head is first
+trained on the frozen features; then the last blocks are trained with it, each at a smaller rate than the one after it,
+on pictures that change from epoch to epoch. Batch normalisation keeps the averages that came with the weights: those of
+a batch of 32 of a few breeds are worse ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import datasets
+from pipeline.config import Augment, Cell, TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.networks import backbones, devices, layerwise
+from pipeline.networks.backbones import preprocess
+from pipeline.networks.layerwise import LayerwiseAdam
+from pipeline.training import schedules
+from pipeline.training.fit import Course, Fit, Watch, go_on, remaining
+from pipeline.training.frozen import HeadTrainer, start_head
+from pipeline.training.heads import Head
+from pipeline.training.schedules import Schedule
+
+# Keras' 0.99 keeps validation at chance for the first hundred steps of a small data set: its moving averages still
+# hold their initial values then.
+BATCHNORM_MOMENTUM = 0.9
+CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
+SCORED_AT_ONCE = 32  # pictures of a validation batch at most; never more than of one to train on
+# The head that fine-tuning starts from: the best of a wave on the frozen features. ImageNet's own columns are best
+# trained further at 3e-5 on Stanford Dogs, a fresh head at 2e-3.
+HEAD_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+HEAD_EPOCHS = 20
+CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
+
+
+@dataclass(frozen=True)
+class Network:
+    """Weights of a backbone and its head, in Keras' order."""
+
+    weights: list[np.ndarray]
+
+
+class NetworkTrainer:
+    """One cell of one data set, ready to train whole networks; the counterpart of transfer.HeadTrainer.
+
+    Where the weights are trained ones, making it makes the feature table where there is none, as HeadTrainer does, and
+    those of the cells `beside`.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> None:
+        self._dataset = dataset
+        self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        self._heads = _HeadFirst(config, HeadTrainer(config, dataset, beside)) if config.finetunes else None
+        keras.utils.set_random_seed(config.seed)
+        self.backbone = backbones.load(config.cell, config.weights)
+        if config.precision != "float32":
+            model = backbones.in_precision(self.backbone.model, config.precision)
+            self.backbone = dataclasses.replace(self.backbone, model=model)
+        self._convolutions = self.backbone.model.get_weights()
+        self._drawn = start_head(config, self.backbone, dataset.class_names)
+        self._most_at_once = sys.maxsize  # pictures; less when memory did not suffice
+
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
+        """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
+        head = self._heads.on_train if self._heads else self._drawn
+        return [
+            self._fit(config, head, *self._cut, partial(schedules.of, [config]), watch, index)
+            for index, config in enumerate(configs)
+        ]
+
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Network]:
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
+
+        Raises UserError where the loss stops being a number.
+        """
+        config = dataclasses.replace(config, epochs=len(rates))
+        rows = np.arange(len(self._dataset.train))
+        head = self._heads.on_everything if self._heads else self._drawn
+        fit = self._fit(config, head, rows, None, partial(schedules.Fixed, rates[:, None]))
+        fit.require_finite()
+        return fit
+
+    def model(self, trained: Network) -> keras.Model:
+        """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
+        *convolutions, kernel, bias = trained.weights
+        backbone = backbones.load(self.backbone.cell, "none")
+        backbone.model.set_weights(convolutions)
+        return backbones.with_head(backbone, kernel, bias)
+
+    def _fit(
+        self,
+        config: TrainConfig,
+        head: Head,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray | None,
+        schedule: Callable[[], Schedule],
+        watch: Watch = go_on,
+        index: int = 0,
+    ) -> Fit[Network]:
+        """One fit. Where memory does not suffice it is begun again with half as many pictures at once.
+
+        So are those after it: what did not fit once would not fit again, and trials that are compared are alike.
+
+        Args:
+            index: which of the configs this is, for the watch.
+
+        Raises UserError where there is no memory for one picture.
+        """
+        told = 0  # of how many epochs the watch knows
+        while True:
+            at_once = min(config.batch_size, self._most_at_once)
+            recorder = _Recorder(schedule(), _later_than(told, watch), index)
+            try:
+                self._train(dataclasses.replace(config, batch_size=at_once), head, train_rows, val_rows, recorder)
+                return recorder.course.result()
+            except devices.OutOfMemory as error:
+                beside = ", from the start of this fit and at the same learning rate"
+                self._most_at_once = devices.halved(at_once, f"training {config.cell.name}", error, beside)
+                told = max(told, recorder.course.epoch)
+            gc.collect()  # models hold themselves in circles, and this one its memory
+
+    def _train(
+        self,
+        config: TrainConfig,
+        head: Head,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray | None,
+        recorder: _Recorder,
+    ) -> None:
+        keras.utils.set_random_seed(config.seed)
+        network = self._network(config, head)
+        decay = config.layer_decay if config.finetunes else 1.0
+        adam = {"learning_rate": config.learning_rate, "beta_1": config.beta_1, "beta_2": config.beta_2}
+        smoothing = config.label_smoothing if config.finetunes else 0.0
+        network.compile(
+            optimizer=LayerwiseAdam(layerwise.scales(self.backbone.model, decay), **adam),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
+            metrics=["accuracy"],
+            jit_compile=devices.on_a_gpu(),
+        )
+        network.fit(
+            self._batches(config, train_rows, training=True),
+            validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
+            epochs=config.epochs,
+            callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
+            shuffle=False,  # `_batches` has done it
+            verbose=0,
+        )
+
+    def _network(self, config: TrainConfig, head: Head) -> _Joined:
+        """Preprocessed pictures -> probabilities, with the weights that every fit starts from."""
+        convolutions = self.backbone.model
+        convolutions.set_weights(self._convolutions)
+        layerwise.unfreeze(convolutions, config.unfreeze)
+        for layer in convolutions.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = BATCHNORM_MOMENTUM
+        return _Joined(convolutions, head, config)
+
+    def _batches(self, config: TrainConfig, rows: np.ndarray, training: bool) -> tf.data.Dataset:
+        resolution = config.resolution
+        cached = len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES
+        pictures = self._dataset.train.pictures(rows, config.seed if training and not cached else None).map(
+            lambda image, label: (preprocess(image, config.cell), tf.one_hot(label, len(self._drawn.bias))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        if cached:
+            pictures = pictures.cache()
+        if not training:
+            return pictures.batch(min(SCORED_AT_ONCE, config.batch_size)).prefetch(tf.data.AUTOTUNE)
+        if cached:
+            pictures = pictures.shuffle(len(rows), seed=config.seed)
+        seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
+        augmented = tf.data.Dataset.zip(pictures, seeds).map(
+            lambda picture, seed: (_augment(picture[0], seed, config.augment), picture[1]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+class _Joined(keras.Model):
+    """Convolutions, dropout and a head. Weights in this order.
+
+    Not a functional model: these hand `training` to every layer, so that batch normalisation would train although its
+    call says training=False (Keras 3.15).
+    """
+
+    def __init__(self, convolutions: keras.Model, head: Head, config: TrainConfig) -> None:
+        # Of mixed precision, so that Keras scales the loss: small gradients would be 0 in half precision.
+        super().__init__(name="network", dtype=config.precision)
+        self._convolutions, self._normalises_anew = convolutions, not config.finetunes
+        self._dropout = keras.layers.Dropout(config.dropout, seed=config.seed)
+        self._head = keras.layers.Dense(len(head.bias), activation="softmax", dtype="float32")
+        self._head.build(convolutions.output_shape)
+        self._head.set_weights([head.kernel, head.bias])
+        self.built = True
+
+    def call(self, pictures: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 (n, r, r, 3) in [-1, 1] -> probabilities (n, C)."""
+        features = self._convolutions(pictures, training=training and self._normalises_anew)
+        return self._head(self._dropout(features, training=training))
+
+
+class _HeadFirst:
+    """The heads that fine-tuning starts from."""
+
+    def __init__(self, config: TrainConfig, trainer: HeadTrainer) -> None:
+        self._trainer = trainer
+        self._config = dataclasses.replace(
+            config, epochs=HEAD_EPOCHS, beta_1=TrainConfig.beta_1, beta_2=TrainConfig.beta_2
+        )
+        wave = trainer.fit([dataclasses.replace(self._config, learning_rate=rate) for rate in HEAD_RATES])
+        self._best = max(wave, key=lambda fit: (fit.val_top1, -fit.curves["val_loss"][fit.best_epoch - 1]))
+
+    @property
+    def on_train(self) -> Head:
+        return self._best.best
+
+    @cached_property
+    def on_everything(self) -> Head:
+        """Trained on train + val, by the rates of the one on train."""
+        return self._trainer.refit(self._config, self._best.rates).best
+
+
+def _later_than(told: int, watch: Watch) -> Watch:
+    """`watch`, which is not told again of the first `told` epochs; then it said go on."""
+
+    def later(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+        return (watch if epoch > told else go_on)(epoch, indices, val_top1)
+
+    return later
+
+
+def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
+    """Shifts, and mirrors, one picture (r, r, 3) at random."""
+    if kind == "none":
+        return image
+    margin = image.shape[0] // CROP_MARGIN
+    padded = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]], mode="REFLECT")
+    cropped = tf.image.stateless_random_crop(padded, image.shape, seed)
+    return tf.image.stateless_random_flip_left_right(cropped, seed) if kind == "flip_crop" else cropped
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Files every epoch in `course`, moves the learning rate, and stops where the watch or a broken loss says so.
+
+    Args:
+        index: which of the configs this is, for the watch.
+    """
+
+    def __init__(self, schedule: Schedule, watch: Watch = go_on, index: int = 0) -> None:
+        super().__init__()
+        self._schedule, self._watch = schedule, watch
+        self.course: Course[Network] = Course(index)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.optimizer.learning_rate = float(self._schedule.rates[0])
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keras' logs become scores under our names."""
+        logs = logs or {}
+        names = {"train_loss": "loss", "train_top1": "accuracy", "val_loss": "val_loss", "val_top1": "val_accuracy"}
+        row = {name: float(logs[key]) for name, key in names.items() if key in logs}
+        row["learning_rate"] = float(self._schedule.rates[0])
+        self.course.add(row, lambda: Network(self.model.get_weights()))
+        self._schedule.step(np.array([row["val_loss"]]) if "val_loss" in row else None)
+        if not remaining([self.course], self._watch, self.params["epochs"]):
+            self.model.stop_training = True

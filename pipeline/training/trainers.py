@@ -1,0 +1,42 @@
+"""Which way a configuration is trained: the head on cached features, or the whole network on pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from pipeline.config import Cell, TrainConfig
+from pipeline.datasets import Dataset
+from pipeline.networks import devices
+from pipeline.training.finetune import NetworkTrainer
+from pipeline.training.fit import Fit, Watch
+from pipeline.training.frozen import HeadTrainer
+
+
+class Trainer(Protocol):
+    """One cell of one data set, ready to be trained."""
+
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = ...) -> list[Fit[Any]]:
+        """One fit for each of `configs`, on `train`, scored on `val`; `watch` says after every epoch which go on."""
+
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Any]:
+        """On train + val, with the learning rates (epochs,) of an earlier fit; nothing is validated."""
+
+    def model(self, trained: Any) -> keras.Model:
+        """Of a fit's `best`: uint8 pictures of any size -> probabilities."""
+
+
+def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> Trainer:
+    """Loads the cell's backbone, and where its weights are trained ones its feature table.
+
+    Args:
+        beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
+
+    Raises UserError where this machine does not compute in the precision asked for.
+    """
+    devices.require_for(config.precision)
+    make = HeadTrainer if config.freeze_conv else NetworkTrainer
+    return make(config, dataset, beside)

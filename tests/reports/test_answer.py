@@ -1,0 +1,114 @@
+"""The answer at the head of the report."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from reports import answer
+
+CELL = {
+    **{"sweep": "dogs", "cell": "mobilenet_0.75_224", "params_total": 1_925_256.0, "mult_adds": 324_700_000.0},
+    **{"val_top1": 0.837, "test_top1": 0.861, "test_top1_low": 0.84, "test_top1_high": 0.8794, "test_top5": 0.985},
+    **{
+        "untrained_top1": 0.844,
+        "paper_top1": 0.819,
+        "delta_paper": 0.042,
+        "replication_top1": 0.719,
+        "delta_replication": 0.142,
+    },
+    **{"test_pictures": 1200.0, "seconds": 61.4, "pictures_per_second": 1234.5},
+    **{"trials_complete": 30.0, "trials_pruned": 9.0, "trials_failed": 1.0},
+}
+SMALL = {
+    **CELL,
+    **{"cell": "mobilenet_0.5_160", "params_total": 1e6, "mult_adds": 77e6, "delta_paper": math.nan},
+    **{"test_top1": 0.85, "test_top1_low": 0.83, "test_top1_high": 0.869},
+}
+TINY = {**SMALL, "cell": "mobilenet_0.25_128", "mult_adds": 14e6, "test_top1": 0.6, "test_top1_high": 0.62}
+UNKNOWN = {**CELL, **dict.fromkeys([name for name, value in CELL.items() if isinstance(value, float)], math.nan)}
+
+
+def frame(*cells: dict) -> pd.DataFrame:
+    return pd.DataFrame(cells)
+
+
+def test_a_row_shows_every_number_in_its_unit():
+    (row,) = answer.table(frame(CELL))
+    titles = [column.title for column in answer.columns(frame(CELL))]
+    assert dict(zip(titles, [text for _, text in row], strict=True)) == {
+        **{"cell": "0.75-224", "params, M": "1.93", "mult-adds, M": "324.7", "val, %": "83.7"},
+        **{"test, % [95 % interval]": "86.1 [84.0, 87.9]", "top-5, %": "98.5", "untrained, %": "84.4"},
+        **{"paper, %": "81.9", "vs. paper": "+4.2", "replication, %": "71.9", "vs. replication": "+14.2"},
+        **{"seconds": "61", "pictures/s": "1,234", "trials done": "30", "pruned": "9", "failed": "1"},
+    }
+
+
+def test_a_row_is_sorted_by_the_number_not_by_its_text():
+    (row,) = answer.table(frame(CELL))
+    assert [value for value, text in row if text == "324.7"] == [324_700_000.0]
+
+
+def test_cells_are_sorted_by_their_place_for_128_stands_before_48_in_the_alphabet():
+    first, second = answer.table(frame({**CELL, "cell": "mobilenet_0.25_48"}, {**CELL, "cell": "mobilenet_0.25_128"}))
+    assert first[0] == (0, "0.25-48")
+    assert second[0] == (1, "0.25-128")
+
+
+def test_of_two_equally_accurate_cells_the_cheaper_one_is_the_best():
+    assert answer.best_cell(frame(TINY, CELL, {**CELL, "mult_adds": 1e6})) == 2
+    assert answer.best_cell(frame(UNKNOWN)) is None
+
+
+def test_a_single_cell_is_not_called_the_most_accurate():
+    assert answer.headline(frame(CELL))[0].startswith("0.75-224 is the one tested cell: 86.1")
+
+
+def test_what_is_unknown_is_a_dash_and_columns_of_dashes_that_need_not_be_there_are_not():
+    (row,) = answer.table(frame(UNKNOWN))
+    assert [text for _, text in row] == ["0.75-224", *["-"] * 10]
+
+
+def test_the_sweep_is_named_where_there_are_several():
+    _cell, second, *_ = answer.columns(frame(CELL, {**CELL, "sweep": "dogs 2"}))
+    assert second.name == "sweep"
+
+
+def test_the_csv_has_every_number_and_nothing_where_it_is_unknown():
+    found = answer.records(frame(CELL, UNKNOWN))
+    assert found["columns"] == [column.name for column in answer.COLUMNS]
+    assert found["cells"][0] == {name: CELL[name] for name in found["columns"]}
+    assert found["cells"][1] == {
+        name: UNKNOWN[name] if name in ("sweep", "cell") else None for name in found["columns"]
+    }
+
+
+def test_the_headline_names_the_best_cell_and_the_cheapest_that_may_be_as_good():
+    best, cheap, *published = answer.headline(frame(TINY, SMALL, CELL))
+    assert best == (
+        "0.75-224 is the most accurate of 3 tested cells: 86.1 [84.0, 87.9] % of 1,200 test pictures "
+        "with 1.93 M parameters and 325 M mult-adds."
+    )
+    assert cheap == (
+        "The cheapest whose interval overlaps with that is 0.5-160: 85.0 [83.0, 86.9] % "
+        "with 1 M parameters and 77 M mult-adds, 4.2 times fewer."
+    )
+    assert published[0].startswith("The paper's numbers differ by +4.2 points")
+
+
+def test_no_cheaper_cell_is_named_where_none_comes_near():
+    assert not any("cheapest" in sentence for sentence in answer.headline(frame(TINY, CELL)))
+
+
+def test_each_sweep_has_its_headline():
+    found = answer.headline(frame(CELL, {**TINY, "sweep": "tiny"}))
+    assert [sentence.partition(":")[0] for sentence in found if "is the one tested cell" in sentence] == [
+        "dogs",
+        "tiny",
+    ]
+
+
+def test_nothing_tested_and_no_cell_are_said():
+    assert answer.headline(frame(UNKNOWN)) == ["No cell has been tested yet."]
+    assert answer.headline(frame(CELL)[:0]) == ["There is no cell yet."]

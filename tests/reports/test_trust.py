@@ -1,0 +1,75 @@
+"""What the numbers rest on, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from report_samples import CELLS, write_sweep
+
+from pipeline.config import SweepConfig
+from reports import tables, trust
+
+
+def test_settings_that_are_no_protocol_are_settings():
+    assert {field.name for field in dataclasses.fields(SweepConfig)} > trust.NO_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(72, "72 s"), (720, "12 min"), (12960, "3.6 h"), (math.nan, "not recorded")],
+)
+def test_a_duration_is_short(seconds, said):
+    assert trust.duration(seconds) == said
+
+
+def test_a_sweep_says_what_it_is_of(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:2])
+    ((label, found),) = trust.facts(tables.read(tracker, [sweep]))
+    known = dict(found)
+    assert label == "digits"
+    assert known["data"].startswith("digits, 10 classes, pictures: 1,221 train, 216 val, 360 test, digest ")
+    assert "weights tiny, freeze_conv true" in known["protocol"]
+    assert "augment" not in known["protocol"]  # of frozen convolutions nothing is augmented
+    assert "seed 0" in known["protocol"]
+    assert known["begun"] == "2026-11-23 10:49 UTC; finished"
+    assert known["computing time"].endswith("s for 2 cells")
+    assert known["MLflow run"] == sweep
+
+
+def test_only_finetuning_says_how_it_was_done():
+    settings = {"weights": "imagenet", "freeze_conv": "false", "unfreeze": "3", "layer_decay": "0.8"}
+    assert trust._protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"
+    assert trust._protocol({**settings, "freeze_conv": "true"}) == "weights imagenet, freeze_conv true"
+
+
+def test_what_was_not_recorded_is_said(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1], bare=True)
+    ((_, found),) = trust.facts(tables.read(tracker, [sweep]))
+    known = dict(found)
+    assert known["data"] == "digits, pictures: 360 test"
+    assert known["machine"] == known["versions"] == known["computing time"] == "not recorded"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "said"), [("3", "the last 3 blocks trained with the head"), ("all", "trained whole")]
+)
+def test_how_much_was_trained_is_said(tracker, unfreeze, said):
+    found = tables.read(tracker, [write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1])])
+    found.sweeps["settings"].iloc[0].update(freeze_conv="false", unfreeze=unfreeze)
+    (row,) = trust.ours(found)
+    assert row.protocol.startswith(f"tiny weights, {said}; ")
+
+
+def test_the_reports_head_is_1000_way(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1], protocol="replication")
+    (row,) = trust.ours(tables.read(tracker, [sweep]))
+    assert row.head == "1000-way"
+
+
+def test_ours_stands_beside_the_published_in_the_same_words(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:2], running=True)
+    (row,) = trust.ours(tables.read(tracker, [sweep]))
+    assert (row.model, row.mult_adds, row.params, row.head) == ("1 cell", "2", "0.22", "10-way")
+    assert row.protocol.startswith("tiny weights, frozen, only the head trained; 2 trials a cell")

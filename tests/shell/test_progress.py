@@ -1,0 +1,31 @@
+"""What a person is shown."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from pipeline.shell import progress
+
+
+def test_brackets_and_colons_of_names_are_text(capsys):
+    table = Table("the name of a class", title="dogs [v2]")
+    table.add_row("[/x] :dog:")
+    progress.show(table)
+    printed = capsys.readouterr().out
+    assert "dogs [v2]" in printed
+    assert "[/x] :dog:" in printed
+
+
+def test_a_finished_bar_says_what_it_was_of(capsys):
+    with progress.bar("features [/x]", total=2, unit="img") as advance:
+        advance(2)
+    assert "features [/x] " in capsys.readouterr().err
+
+
+def test_no_bars_are_shown_where_they_would_mislead(capsys):
+    with progress.no_bars(), progress.bar("features", total=2, unit="img") as advance:
+        advance(2)
+    assert capsys.readouterr().err == ""
+    with progress.bar("features", total=1, unit="img"):
+        pass
+    assert "features" in capsys.readouterr().err

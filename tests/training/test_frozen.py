@@ -1,0 +1,184 @@
+"""From pictures to trained heads on frozen convolutions."""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import datasets
+from pipeline.config import Cell, TrainConfig
+from pipeline.networks import backbones
+from pipeline.networks.backbones import Backbone, Classifier
+from pipeline.shell.errors import UserError
+from pipeline.training import frozen, heads, schedules
+from pipeline.training.frozen import HeadTrainer
+from pipeline.training.heads import Samples
+from pipeline.training.scaling import Scaling
+
+CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32, epochs=3, learning_rate=0.01)
+
+SHIPPED = str(Path(backbones.__file__).parent / "weights" / "mobilenet_0.25.weights.h5")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return datasets.load(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def trainer(dataset, tmp_path_factory):
+    return HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path_factory.mktemp("work"))), dataset)
+
+
+def test_the_model_on_pictures_is_the_head_on_the_table(trainer, dataset):
+    (fit,) = trainer.fit([CONFIG])
+    pictures = np.stack([picture for picture, _label in dataset.train.pictures(np.arange(20))])
+    answers = trainer.model(fit.best).predict(pictures, verbose=0).argmax(axis=1)
+    logits = trainer.table.features[:20] @ fit.best.kernel + fit.best.bias
+    assert answers.tolist() == logits.argmax(axis=1).tolist()
+    assert fit.val_top1 > 0.5
+
+
+def test_a_watch_may_stop_a_head(trainer):
+    fits = trainer.fit([CONFIG, CONFIG], lambda epoch, indices, val_top1: indices == 0)
+    assert [fit.pruned for fit in fits] == [False, True]
+    assert [len(fit.curves["val_top1"]) for fit in fits] == [CONFIG.epochs, 1]
+
+
+def test_the_samples_lie_on_the_device_for_as_long_as_the_trainer_lives(trainer):
+    wave = heads._Wave(trainer._train, trainer._val, trainer._start, [CONFIG], schedules.of([CONFIG]))
+    assert wave.train.features is trainer._train.features
+    assert wave.val.features is trainer._val.features
+    assert isinstance(wave.train.features, tf.Tensor)
+
+
+def test_a_trainer_that_is_left_leaves_its_memory(dataset, tmp_path):
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset)
+    trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
+    held = [weakref.ref(samples.features) for samples in (trainer._train, trainer._val)]
+    del trainer  # as tuning/search.py does when a cell rests
+    assert [one() for one in held] == [None, None]
+
+
+def test_training_never_reads_the_test_split(dataset, tmp_path):
+    def refuse():
+        raise AssertionError("the test split was read")
+
+    guarded = dataclasses.replace(dataset, read_test=refuse)
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), guarded)
+    trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
+
+
+def test_the_tables_of_cells_beside_are_made_in_the_same_pass(dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path))
+    passes = []
+    train = dataclasses.replace(dataset.train, raw=lambda: passes.append(1) or dataset.train.raw())
+    counted = dataclasses.replace(dataset, train=train)
+    unshipped = Cell(0.75, 32)  # refused when its own turn comes
+    HeadTrainer(config, counted, [config.cell, unshipped, Cell(0.25, 48), Cell(0.5, 32)])
+    for alpha, resolution in ((0.25, 48), (0.5, 32)):
+        HeadTrainer(dataclasses.replace(config, alpha=alpha, resolution=resolution), counted)
+    assert len(passes) == 1
+
+
+def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
+    one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
+    other = trainer.refit(CONFIG, np.array([0.02, 0.02]))
+    assert not np.allclose(one.best.kernel, other.best.kernel)
+    plain = np.asarray(trainer.table.features)
+    train, _val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    scaling = Scaling.of(plain[train])
+    start = scaling.onto_scaled(frozen.start_head(CONFIG, trainer.backbone, dataset.class_names))
+    whole = Samples(scaling.apply(plain), dataset.train.labels)
+    config = dataclasses.replace(CONFIG, epochs=2)
+    (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])))
+    np.testing.assert_array_equal(one.best.kernel, scaling.onto_plain(fit.best).kernel)
+
+
+def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, views="flip", work_dir=str(tmp_path))
+    flipped = HeadTrainer(config, dataset)
+    train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    scaling = Scaling.of(np.asarray(trainer.table.features)[train])
+    np.testing.assert_allclose(flipped._val.features, trainer._val.features)
+    assert len(flipped._val.labels) == len(val)
+    seen = (flipped.table.features[train], flipped.table.mirrored[train])
+    np.testing.assert_array_equal(flipped._train.features, scaling.apply(np.concatenate(seen)))
+    np.testing.assert_array_equal(flipped._train.labels, np.tile(dataset.train.labels[train], 2))
+    both = Samples(
+        scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored))),
+        np.tile(dataset.train.labels, 2),
+    )
+    start = scaling.onto_scaled(frozen.start_head(config, flipped.backbone, dataset.class_names))
+    (fit,) = heads.fit(both, None, start, [CONFIG], schedules.Fixed(np.full((CONFIG.epochs, 1), 0.01)))
+    refit = flipped.refit(config, np.full(CONFIG.epochs, 0.01))
+    np.testing.assert_array_equal(refit.best.kernel, scaling.onto_plain(fit.best).kernel)
+
+
+def test_a_refit_that_diverges_is_refused(trainer):
+    with pytest.raises(UserError, match="a loss that is a number"):
+        trainer.refit(CONFIG, np.array([1e38, 1e38]))
+
+
+@pytest.fixture
+def backbone(trainer):
+    """tiny convolutions with a classifier that ImageNet might have had: 256 features, column c is all c."""
+    return Backbone(
+        CONFIG.cell, "a file", trainer.backbone.model, Classifier(np.tile(np.arange(1000.0), (256, 1)), np.zeros(1000))
+    )
+
+
+HALF_KNOWN = ("n01440764-tench", "n01443537-goldfish", "unicorn", "dragon")
+
+
+@pytest.mark.parametrize(
+    ("head_init", "names", "takes_columns"),
+    [
+        ("auto", HALF_KNOWN, True),
+        ("auto", (*HALF_KNOWN, "griffin"), False),
+        ("imagenet", (*HALF_KNOWN, "griffin"), True),
+        ("random", HALF_KNOWN, False),
+    ],
+)
+def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_columns):
+    head = frozen.start_head(dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init), backbone, names)
+    assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
+
+
+@pytest.mark.parametrize(("head_init", "keeps"), [("auto", True), ("random", False), ("imagenet", True)])
+def test_under_the_reports_protocol_imagenets_classifier_is_kept_whole(backbone, head_init, keeps):
+    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init, protocol="replication")
+    head = frozen.start_head(config, backbone, HALF_KNOWN)
+    assert (head.kernel.shape, head.bias.shape) == ((256, 1000), (1000,))
+    assert bool((head.kernel == backbone.classifier.kernel).all()) is keeps
+
+
+def test_the_reports_head_answers_with_the_first_outputs(dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path), protocol="replication")
+    trainer = HeadTrainer(config, dataset)
+    (fit,) = trainer.fit([config])
+    assert trainer.model(fit.best).output_shape == (None, 1000)
+    answers = (trainer.table.features @ fit.best.kernel + fit.best.bias).argmax(axis=1)
+    assert np.isin(answers, range(10)).mean() > 0.99
+    assert fit.val_top1 > 0.5
+
+
+def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
+    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init="imagenet")
+    with pytest.raises(UserError, match="no class with a WordNet id"):
+        frozen.start_head(config, backbone, ("zero", "one"))
+    for protocol in ("paper", "replication"):
+        with pytest.raises(UserError, match="weights tiny, which have none"):
+            frozen.start_head(dataclasses.replace(config, protocol=protocol), trainer.backbone, HALF_KNOWN)
+
+
+def test_an_untrained_backbone_is_refused(dataset, tmp_path):
+    backbones.load(CONFIG.cell, "none").model.save_weights(tmp_path / "drawn.weights.h5")
+    config = dataclasses.replace(CONFIG, weights=str(tmp_path / "drawn.weights.h5"), work_dir=str(tmp_path))
+    with pytest.raises(UserError, match="every picture has the same features"):
+        HeadTrainer(config, dataset)

@@ -1,0 +1,228 @@
+"""The wave of heads against Keras itself, and against one head at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config import TrainConfig
+from pipeline.networks.backbones import Classifier
+from pipeline.training import heads, schedules
+from pipeline.training.heads import Head, Samples
+
+WIDTH, CLASSES = 12, 5
+CONFIG = TrainConfig(dataset="digits", epochs=3, batch_size=16, dropout=0.0, lr_schedule="constant", seed=3)
+ADAMS = ((1e-2, 0.9, 0.999), (1e-1, 0.5, 0.9), (1e-3, 0.95, 0.99))
+
+
+@pytest.fixture(scope="module")
+def samples() -> tuple[Samples, Samples]:
+    """Clusters that overlap, so that neither loss nor accuracy is trivial; 71 rows leave a last batch of 7."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(CLASSES, WIDTH))
+
+    def draw(count: int) -> Samples:
+        labels = rng.integers(CLASSES, size=count).astype(np.int32)
+        return Samples((centres[labels] + 1.5 * rng.normal(size=(count, WIDTH))).astype(np.float32), labels)
+
+    return draw(71), draw(40)
+
+
+def wave(configs=ADAMS, base=CONFIG) -> list[TrainConfig]:
+    return [dataclasses.replace(base, learning_rate=rate, beta_1=b1, beta_2=b2) for rate, b1, b2 in configs]
+
+
+def fit(samples, configs, **options):
+    start = heads.random_head(WIDTH, CLASSES, seed=1)
+    return heads.fit(*samples, start, configs, schedules.of(configs), **options)
+
+
+def keras_fit(samples, config: TrainConfig, start: Head) -> tuple[Head, keras.callbacks.History]:
+    """The same head by Keras' own layers, optimizer, loss and loop, on the same batches in the same order."""
+    train, val = samples
+    model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(CLASSES, activation="softmax")])
+    model.set_weights([start.kernel, start.bias])
+    model.compile(
+        keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    history: dict[str, list[float]] = {}
+    for epoch in range(1, config.epochs + 1):
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(train.labels))
+        done = model.fit(
+            train.features[order],
+            train.labels[order],
+            validation_data=(val.features, val.labels),
+            batch_size=config.batch_size,
+            shuffle=False,
+            verbose=0,
+        )
+        for name, values in done.history.items():
+            history.setdefault(name, []).extend(values)
+    return Head(*model.get_weights()), history
+
+
+def test_a_wave_equals_keras_adam_and_crossentropy_after_three_epochs(samples):
+    start = heads.random_head(WIDTH, CLASSES, seed=1)
+    for config, ours in zip(wave(), fit(samples, wave()), strict=True):
+        _head, history = keras_fit(samples, config, start)
+        for name, theirs in (("train_loss", "loss"), ("val_loss", "val_loss")):
+            np.testing.assert_allclose(ours.curves[name], history[theirs], atol=1e-4)
+        for name, theirs in (("train_top1", "accuracy"), ("val_top1", "val_accuracy")):
+            np.testing.assert_allclose(ours.curves[name], history[theirs], atol=1e-6)
+
+
+def test_final_weights_equal_keras(samples):
+    train, _val = samples
+    start = heads.random_head(WIDTH, CLASSES, seed=1)
+    configs = wave()
+    fits = heads.fit(train, None, start, configs, schedules.of(configs))
+    for config, ours in zip(configs, fits, strict=True):
+        head, _history = keras_fit(samples, config, start)
+        assert ours.best_epoch == config.epochs
+        np.testing.assert_allclose(ours.best.kernel, head.kernel, atol=1e-4)
+        np.testing.assert_allclose(ours.best.bias, head.bias, atol=1e-4)
+
+
+def test_a_head_does_not_depend_on_its_neighbours(samples):
+    configs = wave(base=dataclasses.replace(CONFIG, dropout=0.3))
+    together = fit(samples, configs)
+    for config, fitted in zip(configs, together, strict=True):
+        (alone,) = fit(samples, [config])
+        np.testing.assert_allclose(alone.curves["val_loss"], fitted.curves["val_loss"], rtol=1e-4)
+
+
+def test_same_seed_same_numbers_to_the_last_digit(samples):
+    config = wave(base=dataclasses.replace(CONFIG, dropout=0.3))
+    first, second = fit(samples, config), fit(samples, config)
+    for one, other in zip(first, second, strict=True):
+        assert {name: curve.tolist() for name, curve in one.curves.items()} == {
+            name: curve.tolist() for name, curve in other.curves.items()
+        }
+
+
+def test_another_seed_orders_the_batches_anew(samples):
+    (one,), (other,) = (fit(samples, wave(ADAMS[:1], dataclasses.replace(CONFIG, seed=seed))) for seed in (1, 2))
+    assert one.curves["train_loss"].tolist() != other.curves["train_loss"].tolist()
+
+
+def test_dropout_acts_on_training_alone(samples):
+    (plain,), (dropped,) = (
+        fit(samples, wave([(1e-9, 0.9, 0.999)], dataclasses.replace(CONFIG, dropout=rate))) for rate in (0.0, 0.5)
+    )
+    assert abs(plain.curves["train_loss"][0] - dropped.curves["train_loss"][0]) > 1e-3
+    np.testing.assert_allclose(plain.curves["val_loss"], dropped.curves["val_loss"], rtol=1e-5)
+
+
+def test_a_diverging_head_fails_with_its_reason_and_spares_the_others(samples):
+    fits = fit(samples, wave([(1e38, 0.9, 0.999), (1e-2, 0.9, 0.999)]))
+    assert "loss is nan in epoch" in fits[0].failure
+    assert not fits[1].failure
+    assert np.isfinite(fits[1].curves["val_loss"]).all()
+    assert not np.isfinite(fits[0].curves["val_loss"][-1])
+    assert len(fits[0].curves["val_loss"]) < CONFIG.epochs
+
+
+def test_the_best_epoch_is_kept(samples):
+    (fitted,) = fit(samples, wave([(0.5, 0.9, 0.999)], dataclasses.replace(CONFIG, epochs=8)))
+    assert fitted.best_epoch == int(np.argmax(fitted.curves["val_top1"])) + 1
+    _train, val = samples
+    right = np.argmax(val.features @ fitted.best.kernel + fitted.best.bias, axis=1) == val.labels
+    assert fitted.val_top1 == pytest.approx(right.mean())
+    assert len(fitted.rates) == fitted.best_epoch
+
+
+FIVE = wave((*ADAMS, (3e-2, 0.8, 0.99), (3e-3, 0.9, 0.9)), dataclasses.replace(CONFIG, epochs=8, dropout=0.3))
+
+
+def plateau(configs: list[TrainConfig]) -> list[TrainConfig]:
+    return [dataclasses.replace(config, lr_schedule="plateau") for config in configs]
+
+
+def stopping(stops: dict[int, set[int]], told: list | None = None):
+    """A watch that stops the heads stops[epoch] after that epoch, and files what it was told."""
+
+    def watch(epoch, indices, val_top1):
+        if told is not None:
+            told.append((epoch, indices.tolist(), val_top1.tolist()))
+        return np.array([index not in stops.get(epoch, ()) for index in indices])
+
+    return watch
+
+
+@pytest.mark.parametrize("worth", [0, np.inf], ids=["shrunk", "in its first shape"])
+def test_the_heads_that_go_on_end_as_if_nobody_had_left(samples, monkeypatch, worth):
+    monkeypatch.setattr(heads, "WORTH_COMPILING", worth)
+    stops = {2: {0, 3}, 5: {1, 2}}
+    for whole, pruned, epochs in zip(
+        fit(samples, plateau(FIVE)),
+        fit(samples, plateau(FIVE), watch=stopping(stops)),
+        (2, 5, 5, 2, 8),
+        strict=True,
+    ):
+        assert pruned.pruned is (epochs < 8)
+        for name, curve in pruned.curves.items():
+            np.testing.assert_allclose(curve, whole.curves[name][:epochs], atol=1e-5, err_msg=name)
+        assert pruned.best_epoch == int(np.argmax(whole.curves["val_top1"][:epochs])) + 1
+        if epochs == 8:
+            np.testing.assert_allclose(pruned.best.kernel, whole.best.kernel, atol=1e-5)
+
+
+def test_the_watch_is_told_of_those_in_training_alone(samples):
+    told: list = []
+    configs = wave([(1e38, 0.9, 0.999), *ADAMS])
+    fits = fit(samples, configs, watch=stopping({1: {2}}, told))
+    assert [(epoch, indices) for epoch, indices, _ in told if epoch > 1] == [(2, [1, 3]), (3, [1, 3])]
+    assert told[-1][2] == [fits[1].curves["val_top1"][-1], fits[3].curves["val_top1"][-1]]
+
+
+def test_a_wave_without_heads_ends(samples):
+    told: list = []
+    fit(samples, FIVE, watch=stopping({2: {0, 1, 2, 3, 4}}, told))
+    assert [epoch for epoch, *_ in told] == [1, 2]
+
+
+def test_without_validation_nobody_is_asked(samples):
+    told: list = []
+    (fitted,) = fit((samples[0], None), wave(ADAMS[:1]), watch=stopping({1: {0}}, told))
+    assert not told
+    assert len(fitted.curves["train_loss"]) == CONFIG.epochs
+
+
+def test_fewer_places_are_compiled_for_where_that_pays_and_once(samples, monkeypatch):
+    configs, watch = [*FIVE, *FIVE[:2]], stopping({1: {0, 1, 2, 3}})
+    fit(samples, configs)
+    before = heads._train_epoch.experimental_get_tracing_count()
+    fit(samples, configs, watch=watch)
+    assert heads._train_epoch.experimental_get_tracing_count() == before
+    monkeypatch.setattr(heads, "WORTH_COMPILING", 0)
+    for _again in range(2):
+        fit(samples, configs, watch=watch)
+        assert heads._train_epoch.experimental_get_tracing_count() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("places", "left", "fewer"),
+    [(8, 8, 8), (8, 5, 8), (8, 4, 4), (8, 3, 4), (8, 1, 1), (5, 3, 3), (3, 2, 2), (1, 1, 1)],
+)
+def test_the_series_of_places(places, left, fewer):
+    assert heads.fewer_places(places, left) == fewer
+
+
+def test_a_data_set_smaller_than_a_batch_is_one_batch(samples):
+    train, val = samples
+    few = Samples(train.features[:5], train.labels[:5])
+    (fitted,) = fit((few, val), wave(ADAMS[:1]))
+    assert np.isfinite(fitted.curves["train_loss"]).all()
+
+
+def test_imagenet_head_takes_known_columns_and_draws_the_others():
+    classifier = Classifier(np.arange(WIDTH * 1000, dtype=np.float32).reshape(WIDTH, 1000), np.arange(1000.0))
+    head = heads.imagenet_head(classifier, np.array([7, -1, 999]), seed=0)
+    np.testing.assert_array_equal(head.kernel[:, [0, 2]], classifier.kernel[:, [7, 999]])
+    np.testing.assert_array_equal(head.bias, [7, 0, 999])
+    assert 0 < np.abs(head.kernel[:, 1]).max() < 1
