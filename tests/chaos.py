@@ -1,12 +1,13 @@
-"""Harms the workers of a sweep and the servers under it, and counts in both databases what came of it.
+"""Harms a sweep's driver and the servers under it, and compares what came of it with an undisturbed sweep.
 
-    make chaos
-    python -m tests.chaos --seed 7
+    make chaos                        # three seeds
+    python -m tests.chaos --seeds 7
 
-Three workers search four cells of digits on a real PostgreSQL and a real `mlflow server`. Every few seconds one of them
-gets SIGKILL, SIGTERM or SIGSTOP (SIGCONT follows) and a new one takes its place; PostgreSQL is restarted once, the
-MLflow server killed and started twice. Prints its seed and every event; exit code 1 with what is wrong at the end.
-The seed repeats the choices, not the moments at which they find the workers.
+Four cells of digits are searched, first undisturbed on sqlite; then, for each seed, on a real PostgreSQL and a real
+`mlflow server`: the driver gets SIGKILL at 20 random moments and is started again by the same command, PostgreSQL is
+restarted once, the MLflow server killed and started twice, and the disk with the feature tables is full once. Both must
+hold the same trials, values, curves, winners and test scores, to the last digit, and MLflow one closed run for each.
+Prints every event; exit code 1 with what is wrong at the end.
 """
 
 from __future__ import annotations
@@ -14,85 +15,201 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.monkey import Monkey, Plan
+from tests import drivers
+from tests.drivers import Driver
 from tests.servers import MlflowServer, Postgres, why_no_postgres
-from tests.sweep_counts import check
+from tests.sweep_state import answers, faults, read_trials
 
-ROOT = Path(__file__).parents[1]
+FLAGS = (
+    *("--dataset=digits", "--weights=tiny", "--alphas=0.25,0.5", "--resolutions=32,48"),
+    *("--trials=24", "--epochs=12"),
+)
+CELLS, TRIALS = 4, 24
 SERVER_OPTIONS = ("--allowed-hosts", "localhost:*,127.0.0.1:*")  # with the others, the flags of docker/compose.yaml
+LIFE = (0.5, 12.0)  # s, of a driver that is to be killed
+REFUSED = 2  # exit code of an error told in one line, such as a full disk or a server that is down at the start
+LIMIT = 300.0  # s, for the last driver to end
 
 
-def chaos(plan: Plan, seed: int, folder: Path, limit: float = 1800) -> tuple[list[str], int]:
-    """Runs a sweep by `plan`; what is wrong at its end, a line each, and how many signals landed before that.
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep keeps what it finds; both URLs are SQLAlchemy's."""
+
+    optuna: str
+    mlflow: str
+
+
+def undisturbed(folder: Path) -> Place:
+    """A sweep on sqlite that nobody harms."""
+    place = on_sqlite(folder)
+    drivers.run(folder, [*FLAGS, f"--storage={place.optuna}"])
+    return place
+
+
+def on_sqlite(folder: Path) -> Place:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Place(f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db")
+
+
+class Harm:
+    """One sweep, whose driver is killed and started again until it has ended.
 
     Args:
-        folder: the workers' logs are left in it.
-        limit: how long the workers may take after the last event, s.
+        seed: of the moments.
     """
-    with Postgres() as postgres:
-        storage, backend = postgres.create("optuna"), postgres.create("mlflow")
-        with (
-            MlflowServer(backend, folder / "mlflow", SERVER_OPTIONS) as server,
-            Monkey(command(plan, storage, folder / "work"), environment(server.address), folder, seed) as monkey,
-        ):
 
-            def cut() -> None:
+    def __init__(self, folder: Path, flags: Sequence[str], environment: dict[str, str], seed: int) -> None:
+        self.random = random.Random(seed)
+        self.killed = 0  # while they were at work
+        self.findings: list[str] = []
+        self._folder, self._flags, self._environment = folder, flags, environment
+        self._begun = time.monotonic()
+
+    def kill(self, times: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """SIGKILL to so many drivers at random moments of their lives; fewer where the sweep ends before.
+
+        Args:
+            meanwhile: called while the first of them is at work.
+        """
+        for number in range(times):
+            driver = self._start()
+            if driver.wait(self.random.uniform(*LIFE)) is None:
+                if number == 0:
+                    meanwhile()
+                    driver.wait(self.random.uniform(*LIFE))
+                if driver.code is None:
+                    driver.kill()
+                    self.killed += 1
+                    self.say(f"driver {driver.pid} is killed")
+            self._note_end(driver, (0, -9))
+
+    def refuse(self) -> None:
+        """A driver that is to end with a line."""
+        driver = self._start()
+        driver.wait(LIMIT)
+        self._note_end(driver, (REFUSED,))
+
+    def finish(self) -> None:
+        """A driver that nobody harms."""
+        driver = self._start()
+        driver.wait(LIMIT)
+        self._note_end(driver, (0,))
+        driver.kill()
+
+    def say(self, what: str) -> None:
+        print(f"{time.monotonic() - self._begun:6.1f} s  {what}", flush=True)
+
+    def _start(self) -> Driver:
+        return Driver(self._folder, self._flags, self._environment)
+
+    def _note_end(self, driver: Driver, expected: Sequence[int]) -> None:
+        if driver.code not in expected:
+            said = driver.log.read_text(errors="replace").strip().splitlines()[-1:]
+            self.findings.append(f"driver {driver.pid} ended with {driver.code}, wanted {expected}: {said}")
+
+
+def differences(one: Place, other: Place) -> list[str]:
+    """Between what two sweeps found, times apart."""
+    ours, theirs = read_trials(one.optuna), read_trials(other.optuna)
+    found = [f"studies {sorted(ours)} and {sorted(theirs)}"] if ours.keys() != theirs.keys() else []
+    for name in ours.keys() & theirs.keys():
+        for index in sorted(ours[name].keys() | theirs[name].keys()):
+            if ours[name].get(index) != theirs[name].get(index):
+                found.append(f"{name}#{index}: {ours[name].get(index)} and {theirs[name].get(index)}")
+    if answers(one.mlflow) != answers(other.mlflow):
+        found.append(f"tests and winners: {answers(one.mlflow)} and {answers(other.mlflow)}")
+    return found
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[bool], None]]:
+    """A disk of its own under `folder`; yields what fills it (True) and frees it (False). Wants root, on Linux."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
+    ballast = folder / "ballast"
+
+    def fill(full: bool) -> None:
+        if not full:
+            ballast.unlink()
+            return
+        with ballast.open("wb") as file:
+            file.write(bytes(max(0, shutil.disk_usage(folder).free - 200_000)))
+
+    try:
+        yield fill
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def chaos(reference: Place, folder: Path, seed: int, kills: int = 20) -> list[str]:
+    """Harms one sweep; what is wrong at its end, a line each."""
+    with Postgres() as postgres, small_disk(folder / "work") as fill:
+        place = Place(postgres.create("optuna"), postgres.create("mlflow"))
+        with MlflowServer(place.mlflow, folder / "mlflow", SERVER_OPTIONS) as server:
+            storage = postgres.url("optuna").replace(f":{postgres.password}@", "@")
+            flags = [*FLAGS, f"--storage={storage}", f"--work_dir={folder / 'work'}"]
+            environment = {"MLFLOW_TRACKING_URI": server.address, "PGPASSWORD": postgres.password}
+            harm = Harm(folder, flags, environment, seed)
+
+            def restart_mlflow() -> None:
                 server.kill()
-                monkey.later(monkey.random.uniform(*plan.outage), "the MLflow server starts", server.spawn)
+                harm.say("the MLflow server is killed")
+                time.sleep(harm.random.uniform(0.5, 3))
+                server.start()
+                harm.say("the MLflow server answers again")
 
-            outages = [("PostgreSQL restarts", postgres.restart)] * plan.postgres_restarts
-            monkey.harm(plan, [*outages, *[("the MLflow server is killed", cut)] * plan.mlflow_restarts])
-            monkey.wait(plan.workers, server.answers)
-            monkey.say("undisturbed from here on")
-            monkey.finish(plan.workers, limit)
-        wrong = check(storage, backend, folder / "work", plan.cells, plan.trials)
-        return [*monkey.findings, *wrong], monkey.landed
+            def restart_postgres() -> None:
+                postgres.restart()
+                harm.say("PostgreSQL was restarted")
 
-
-def command(plan: Plan, storage: str, work_dir: Path) -> list[str]:
-    """What a person types on each machine."""
-    return [
-        *(sys.executable, str(ROOT / "tuning" / "optimize.py"), "--dataset", "digits", "--weights", "tiny"),
-        *("--alphas", plan.alphas, "--resolutions", plan.resolutions, "--trials", str(plan.trials)),
-        *("--epochs", str(plan.epochs), "--storage", storage, "--work_dir", str(work_dir)),
-    ]
-
-
-def environment(address: str) -> dict[str, str]:
-    """One thread each, so that the workers do not fight for the cores."""
-    return {"MLFLOW_TRACKING_URI": address, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+            fill(True)
+            harm.refuse()
+            harm.say("a driver was refused, since the disk is full")
+            fill(False)
+            events = [restart_mlflow, restart_postgres, restart_mlflow]
+            harm.random.shuffle(events)
+            share = -(-kills // len(events))
+            for event in events:
+                harm.kill(share, event)
+            harm.finish()
+            harm.say(f"undisturbed to the end, after {harm.killed} drivers that were killed at work")
+        wrong = [*harm.findings, *faults(place.optuna, place.mlflow, CELLS, TRIALS), *differences(reference, place)]
+        if harm.killed < kills:
+            wrong.append(f"wanted {kills} drivers killed at work. Received: {harm.killed}. Try: more --epochs")
+        return wrong
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A sweep whose workers and servers are harmed at random.")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the events")
-    parser.add_argument("--epochs", type=int, default=Plan.epochs, help="more make a longer sweep")
+    parser = argparse.ArgumentParser(description="A sweep whose driver and servers are harmed at random.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the moments, one sweep each")
     given = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell started this in the background
-        signal.signal(number, signal.default_int_handler)  # so that nothing is left behind
     if reason := why_no_postgres():
         sys.exit(f"error: wanted a PostgreSQL server to start. Received: {reason}")
-    plan = Plan(epochs=given.epochs)
-    print(f"seed {given.seed}: {plan}", flush=True)
-    folder, begun = Path(tempfile.mkdtemp(prefix="chaos")), time.monotonic()
-    findings, landed = chaos(plan, given.seed, folder)
-    if landed < plan.signals:
-        findings.append(f"wanted {plan.signals} signals in a sweep. Received: {landed}. Try: more --epochs")
-    for finding in findings:
-        print(f"wrong: {finding}")
-    if findings:
-        sys.exit(f"{len(findings)} findings with seed {given.seed}; the workers' logs are in {folder}")
+    folder = Path(tempfile.mkdtemp(prefix="chaos"))
+    begun = time.monotonic()
+    reference = undisturbed(folder / "undisturbed")
+    print(f"undisturbed: {time.monotonic() - begun:.0f} s", flush=True)
+    for seed in given.seeds:
+        begun = time.monotonic()
+        wrong = chaos(reference, folder / f"seed-{seed}", seed)
+        for finding in wrong:
+            print(f"wrong: {finding}")
+        if wrong:
+            sys.exit(f"{len(wrong)} findings with seed {seed}; what the drivers said is in {folder}")
+        print(
+            f"all the same with seed {seed}: {CELLS} cells x {TRIALS} trials, {time.monotonic() - begun:.0f} s",
+            flush=True,
+        )
     shutil.rmtree(folder)
-    print(
-        f"all whole: {plan.cells} cells x {plan.trials} trials after {plan.signals} signals and "
-        f"{plan.postgres_restarts + plan.mlflow_restarts} outages, seed {given.seed}, {time.monotonic() - begun:.0f} s"
-    )
 
 
 if __name__ == "__main__":

@@ -1,54 +1,70 @@
-"""A small study of digits, begun and finished without training."""
+"""Studies of digits whose trials are finished without training."""
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing.pool import Pool
+from collections.abc import Callable
 
-import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.config import SweepConfig
-from tuning import claims, storage
-from tuning.claims import Claimed, Outcome
-from tuning.study import CellStudy
-from tuning.study import open_study as _open_study
+from tuning import enqueued, rounds, search_space, studies
+from tuning.storage import open_storage
+from tuning.studies import CellStudy
+from tuning.tasks import Outcome
 
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), trials=20, epochs=6)
-BASE = CONFIG.train_config(CONFIG.cells[0])
-NAME = "digits-mobilenet_0.25_64-frozen"
+CELL = CONFIG.cells[0]
+BASE = CONFIG.train_config(CELL)
+SPACE = search_space.distributions(finetunes=False)
+SETTINGS = studies.settings_of(CONFIG, BASE, "pictures", "weights")
+NAME = studies.study_name("digits", BASE, SETTINGS)
 
 
-def open_study(url: str, base=BASE, pictures: str = "p", weights: str = "w") -> CellStudy:
-    return _open_study(storage.open_storage(url), NAME, base, pictures, weights)
+def open_study(url: str) -> CellStudy:
+    """As a driver that starts does."""
+    study = studies.open_study(open_storage(url), NAME, SETTINGS, "database")
+    enqueued.admit(study, SPACE)
+    return study
 
 
-def complete(trial: Claimed, value: float | None = None, loss: float = 1.0) -> Outcome:
+def complete(trial: Trial, value: float | None = None, loss: float = 1.0) -> Outcome:
     """With a value that depends on the draw, where none is given."""
     value = trial.params["one_minus_beta_1"] if value is None else value
     curves = {"val_top1": [value], "val_loss": [loss], "learning_rate": [trial.params["learning_rate"]]}
-    fit = {"curves": curves, "best_epoch": 1, "best_val_top1": value, "val_loss": loss, "failure": "", "seconds": 0.5}
-    return Outcome(trial, TrialState.COMPLETE, value, fit)
+    return Outcome(TrialState.COMPLETE, value, fit(curves=curves, best_epoch=1, best_val_top1=value, val_loss=loss), {})
 
 
-def diverged(trial: Claimed) -> Outcome:
-    return Outcome(trial, TrialState.FAIL, None, {"failure": "train_loss is nan in epoch 1", "curves": {}})
+def diverged(_trial: Trial) -> Outcome:
+    return Outcome(TrialState.FAIL, None, fit(failure="train_loss is nan in epoch 1"), {})
 
 
-def run(study: CellStudy, size: int, config: SweepConfig = CONFIG) -> list[dict[str, float]]:
-    """Claims a wave and completes it; what was drawn."""
-    claimed = claims.claim(study, config, size)
-    claims.finish(study, [complete(trial) for trial in claimed])
-    return [trial.params for trial in claimed]
+def fit(**known: object) -> dict[str, object]:
+    return {"curves": {}, "failure": "", "seconds": 0.5, "started": 1e9, "ended": 1e9 + 4, "device": "CPU", **known}
 
 
-def processes(count: int) -> Pool:
-    """Processes that are there at once, with optuna imported before they start."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tuning.claims"])
-    return context.Pool(count)
+def run_round(
+    study: CellStudy,
+    config: SweepConfig = CONFIG,
+    outcome: Callable[[Trial], Outcome] = complete,
+    writes: int = 1000,
+) -> list[FrozenTrial]:
+    """Draws the next round and writes what `outcome` says of the first `writes` of its trials; what was written."""
+    left = studies.left(study.trials, config.trials)
+    waiting, _refused = enqueued.look(study, SPACE)
+    current = rounds.next_round(study.ended, left, config.round_size, config.freeze_conv, waiting)
+    written: list[FrozenTrial] = []
+    for task in current.tasks if current else ():
+        for index, trial in zip(task.indices, rounds.draw(study, current, task, config, SPACE), strict=True):
+            if index in task.missing and len(written) < writes:
+                found = outcome(trial).as_trial(trial, index, (task.first, task.size), current.asked_of(index))
+                if index in current.numbers:
+                    enqueued.finish(study, index, current.numbers[index], found)
+                else:
+                    study.add(index, found)
+                written.append(found)
+    return written
 
 
-def states(study: CellStudy) -> list[str]:
-    """Of all trials, by number."""
-    return [trial.state.name for trial in optuna.load_study(study_name=NAME, storage=study.storage).trials]
+def draws(study: CellStudy) -> list[dict[str, float]]:
+    """Of all trials, by index."""
+    return [trial.params for trial in study.trials]

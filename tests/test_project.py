@@ -1,18 +1,14 @@
-"""The house rules that a machine can hold: who imports what, one home for defaults and for versions, short files."""
+"""The house rules that a machine can hold: who imports what, one home for defaults, short files."""
 
 import ast
 import dataclasses
-import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from pipeline import config
 from pipeline.shell import cli
@@ -21,8 +17,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "tuning", "reports")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LONGEST_FILE = 320  # lines
-MLPROJECT_PYTHON = "3.11"  # of conda.yaml
-LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("docker/requirements*.txt")])
 
 # A module imports only from its left, that is from what stands above it here; a folder counts as one module.
 FLOW = (
@@ -51,16 +45,18 @@ FLOW = (
     "tuning.importance",
     "tuning.storage",
     "tuning.studies",
+    "tuning.enqueued",
     "tuning.sampling",
+    "tuning.rounds",
     "tuning.executors",
     "tuning.tasks",
     "tuning.publish",
     "tuning.summary",
     "tuning.search",
-    "tuning.speeds",
     "tuning.estimate",
     "tuning.sweep",
     "tuning.status",
+    "tuning.prune",
     "tuning.optimize",  # last, since a sweep ends with its report
 )
 
@@ -133,7 +129,7 @@ def test_imports_flow_one_way(path: Path) -> None:
         ("pipeline.datasets", "from pipeline import features"),
         ("pipeline.datasets", "from pipeline.features import extract"),
         ("pipeline.datasets", "from . import letters"),
-        ("pipeline.training.heads", "import tuning.study"),
+        ("pipeline.training.heads", "import tuning.studies"),
         ("pipeline.training.heads", "import pipeline.utils"),
     ],
 )
@@ -146,7 +142,7 @@ def test_a_wrong_import_is_noticed(module: str, source: str) -> None:
     [
         ("pipeline.tracking", "import mlflow"),
         ("pipeline.tracking", "from importlib.metadata import version\nversion('optuna')"),
-        ("tuning.study", "import optuna\nfrom pipeline import config"),
+        ("tuning.studies", "import optuna\nfrom pipeline import config"),
         ("pipeline.datasets", "from pipeline.datasets.letters import draw"),
     ],
 )
@@ -157,79 +153,6 @@ def test_a_right_import_passes(module: str, source: str) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
-
-
-def direct_dependencies() -> dict[str, Requirement]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [Requirement(text) for text in project["dependencies"]]
-    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
-
-
-def pins(path: Path, python: str) -> dict[str, str]:
-    """name -> version of a lock file, of the lines that apply to `python` on Linux."""
-    environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
-    found: dict[str, str] = {}
-    for line in re.findall(r"^[A-Za-z0-9].*?(?= *\\?$)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            assert canonicalize_name(requirement.name) not in found, f"{line}: pinned twice"
-            found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
-    return found
-
-
-def test_conda_pins_the_direct_dependencies_as_locked() -> None:
-    environment = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
-    assert environment["name"] == "alpharho"
-    assert environment["channels"] == ["conda-forge"]
-    *conda, pip = environment["dependencies"]
-    assert conda == [f"python={MLPROJECT_PYTHON}", "pip"]
-    locked = pins(ROOT / "requirements.txt", MLPROJECT_PYTHON)
-    wanted = {f"{requirement.name}=={locked[name]}" for name, requirement in direct_dependencies().items()}
-    assert set(pip["pip"]) == wanted
-    assert len(pip["pip"]) == len(wanted)
-
-
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-@pytest.mark.parametrize(
-    "file", ["requirements.txt", "requirements-dev.txt", "requirements-distributed.txt", "requirements-gpu.txt"]
-)
-def test_locks_satisfy_pyproject(file: str, python: str) -> None:
-    locked = pins(ROOT / file, python)
-    wrong = [
-        f"{requirement}: {locked.get(name)}"
-        for name, requirement in direct_dependencies().items()
-        if name not in locked or not requirement.specifier.contains(locked[name])
-    ]
-    assert wrong == []
-
-
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-@pytest.mark.parametrize("extra", ["distributed", "gpu"])
-def test_a_lock_adds_only_its_extra(extra: str, python: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    locked = pins(ROOT / f"requirements-{extra}.txt", python)
-    for requirement in map(Requirement, project["optional-dependencies"][extra]):
-        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)])
-    common = pins(ROOT / "requirements.txt", python)
-    assert {name: locked.get(name) for name in common} == common
-    assert len(locked) > len(common)
-
-
-def test_the_servers_lock_has_the_versions_of_the_programs() -> None:
-    server = pins(ROOT / "docker" / "requirements-server.txt", MLPROJECT_PYTHON)
-    assert {"mlflow", "psycopg", "boto3"} <= set(server)
-    worker = pins(ROOT / "requirements-distributed.txt", MLPROJECT_PYTHON)
-    shared = server.keys() & worker.keys()
-    assert {name: server[name] for name in shared} == {name: worker[name] for name in shared}
-
-
-@pytest.mark.parametrize("path", LOCKS, ids=relative)
-def test_locks_are_hashed_and_name_no_index(path: Path) -> None:
-    text = re.sub(r"(^|\s)#.*", "", path.read_text(encoding="utf-8"))
-    lines = [line.strip() for line in re.sub(r"\\\n", " ", text).splitlines() if line.strip()]
-    pin = re.compile(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==[^\s;]+( ; [^-]+?)?(\s+--hash=sha256:[0-9a-f]{64})+")
-    assert [line for line in lines if not pin.fullmatch(line)] == []
-    assert lines
 
 
 def entry_points() -> dict[str, Any]:

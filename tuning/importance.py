@@ -1,76 +1,46 @@
-"""Which hyperparameters a cell's accuracy hung on, asked of Optuna about trials that may stand in MLflow alone."""
+"""Which hyperparameters a cell's accuracy hung on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
-from pipeline.config import LEARNING_RATE_RANGE
-from tuning.search_space import DISTRIBUTIONS, drawn
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 FEWEST = 4  # complete trials; fewer say nothing about three hyperparameters
-TREES = 16  # at most, of each random forest
+SEEDS = 10  # random forests
+TREES = 16  # at most, of each forest
 TRIALS_TIMES_TREES = 640  # so that ten forests take about half a second, of 40 trials as of 400
 
+_NAMES = {"one_minus_beta_1": "beta_1", "one_minus_beta_2": "beta_2"}
 
-def importances(
-    trials: pd.DataFrame, rates: tuple[float, float] = LEARNING_RATE_RANGE, seeds: int = 10
-) -> dict[str, tuple[float, float]]:
-    """Hyperparameter -> (mean, standard deviation) of its share of the variance, by fANOVA (Hutter et al. 2014).
 
-    The deviation is that between `seeds` random forests. Optuna's default, PED-ANOVA, is faster but draws nothing at
-    random, so it cannot say how far it may be trusted.
+def importances(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+    """Each hyperparameter's share of the variance of the value, by fANOVA (Hutter et al. 2014); the shares sum to 1.
 
-    Args:
-        trials: with the columns state, val_top1, learning_rate, beta_1 and beta_2; only complete ones count.
-        rates: between which their learning rates were drawn.
+    Optuna's default, PED-ANOVA, is faster but draws nothing at random, so it cannot say how far it may be trusted.
 
     Returns:
-        shares that sum to 1; empty where fewer than four trials are complete or all have the same value.
+        columns hyperparameter, mean and deviation, of the shares by ten random forests; no rows where fewer than four
+        trials are complete or all have the same value.
     """
-    columns = ["val_top1", "learning_rate", "beta_1", "beta_2"]
-    done = trials.loc[trials["state"] == "COMPLETE", columns].astype(float).dropna()
-    if len(done) < FEWEST or done["val_top1"].nunique() < 2:
-        return {}
-    study = _study(done, rates)
-    trees = max(1, min(TREES, TRIALS_TIMES_TREES // len(done)))
-    evaluators = [FanovaImportanceEvaluator(n_trees=trees, seed=seed) for seed in range(seeds)]
-    found = pd.DataFrame([get_param_importances(study, evaluator=evaluator) for evaluator in evaluators]).rename(
-        columns={"one_minus_beta_1": "beta_1", "one_minus_beta_2": "beta_2"}
-    )
-    numbers = zip(found.columns, found.mean().tolist(), found.std(ddof=0).tolist(), strict=True)
-    shares = {name: (mean, deviation) for name, mean, deviation in numbers}
-    return shares if all(math.isfinite(mean) for mean, _ in shares.values()) else {}
-
-
-def _study(done: pd.DataFrame, rates: tuple[float, float]) -> optuna.Study:
-    """An Optuna study in memory that holds these trials."""
-    draws = [drawn(*row) for row in done[["learning_rate", "beta_1", "beta_2"]].to_numpy().tolist()]
-    searched = {**DISTRIBUTIONS, "learning_rate": FloatDistribution(*rates, log=True)}
-    spaces = {
-        name: _wide_enough(cast(FloatDistribution, known), [draw[name] for draw in draws])
-        for name, known in searched.items()
-    }
+    found = pd.DataFrame({"hyperparameter": pd.Series(dtype=str), "mean": 0.0, "deviation": 0.0})
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(done) < FEWEST or len({trial.value for trial in done}) < 2:
+        return found
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(params=draw, distributions=spaces, value=value)
-            for draw, value in zip(draws, done["val_top1"], strict=True)
-        ]
+    for trial in done:
+        study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=trial.value))
+    trees = max(1, min(TREES, TRIALS_TIMES_TREES // len(done)))
+    evaluators = [FanovaImportanceEvaluator(n_trees=trees, seed=seed) for seed in range(SEEDS)]
+    shares = pd.DataFrame([get_param_importances(study, evaluator=evaluator) for evaluator in evaluators])
+    shares = shares.rename(columns=_NAMES)
+    if not all(map(math.isfinite, shares.mean())):
+        return found
+    return pd.DataFrame(
+        {"hyperparameter": shares.columns, "mean": shares.mean().values, "deviation": shares.std(ddof=0).values}
     )
-    return study
-
-
-def _wide_enough(known: FloatDistribution, values: Sequence[float]) -> BaseDistribution:
-    """`known`, stretched to the sweeps of a release with wider ranges, and to 1 - (1 - x), which may end just outside.
-
-    Optuna refuses a trial outside of its distribution.
-    """
-    return FloatDistribution(min(known.low, *values), max(known.high, *values), log=True)

@@ -1,212 +1,230 @@
-"""The search of one cell: waves of trials until the total is reached, then its best model is trained and tested."""
+"""The search of one cell: rounds of trials until the total is reached, then its best model is trained and tested."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from optuna.trial import FrozenTrial, Trial
 
+from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
 from pipeline.shell import progress
 from pipeline.tracking import Tracker, records
-from pipeline.tracking.runs import ERROR_TAG
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
 from pipeline.training.trainers import Trainer, trainer_for
-from tuning import claims, search_space
-from tuning import study as studies
-from tuning.claims import Claimed
-from tuning.ledger import Ledger
-from tuning.outcomes import outcome, replayed_rates, train_seconds
-from tuning.pulse import Pulse, beating
-from tuning.results import CellResult
-from tuning.storage import LockedElsewhereError, exclusive
-from tuning.study import CellStudy
+from tuning import enqueued, rounds, search_space, studies, tasks
+from tuning.importance import importances
+from tuning.publish import Publisher
+from tuning.rounds import Round, Task
+from tuning.storage import DriverLock
+from tuning.studies import FIT, INDEX, CellStudy
+from tuning.tasks import Epoch, Outcome
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the searches of all cells share.
+
+    Attributes:
+        lock: checked before anything is written.
+        sweep_run: the MLflow run above the cells' runs.
+    """
+
+    config: SweepConfig
+    dataset: Dataset
+    tracker: Tracker
+    executor: Executor
+    lock: DriverLock
+    sweep_run: str
 
 
 class CellSearch:
-    """What one process does for one cell; any number of others may do the same at once.
+    """The search of `cell`, whose study is `study`."""
 
-    Args:
-        sweep_run: the MLflow run above the cell's.
-    """
-
-    def __init__(
-        self, config: SweepConfig, cell: Cell, dataset: Dataset, study: CellStudy, tracker: Tracker, sweep_run: str
-    ) -> None:
-        self.config, self.dataset, self.study, self.tracker = config, dataset, study, tracker
-        self.base = config.train_config(cell)
-        # Whole networks are trained one by one, so that each draw knows what came of the one before.
-        self.wave = config.wave if config.freeze_conv else 1
-        self.costs = records.cell_costs(self.base, dataset.num_classes)
-        self.run_id = ""  # of the cell's run, once there is something to write
-        self._sweep_run = sweep_run
+    def __init__(self, driver: Driver, cell: Cell, study: CellStudy) -> None:
+        self.study = study
+        self._driver, self._tracker = driver, driver.tracker
+        self._base = driver.config.train_config(cell)
+        self._space = search_space.distributions(self._base.finetunes)
+        self._costs = records.cell_costs(self._base, driver.dataset.num_classes)
+        self.publisher = Publisher(study, driver.tracker, self._base, self._costs, self._open_run)
         self._trainer: Trainer | None = None
-        self._seconds = 0.0  # of this process: to make the trainer, and to train and test the winner
+        self._seconds = 0.0  # to make the trainer, and to train and test the winner
 
-    @cached_property
-    def ledger(self) -> Ledger:
-        """Opens the cell's run in MLflow, of which there is one, however many processes come at once."""
-        with exclusive(self.study.storage.engine, f"{self.study.name} run"):
-            earlier = self.study.attributes().get(studies.CELL_RUN, "")
-            self.run_id = self.tracker.open(
-                self.study.name, "cell", parent=self._sweep_run, resume=earlier, key=f"{self.study.identity} cell"
-            )
-            self.study.keep(studies.CELL_RUN, self.run_id)
-        records.log_dataset(self.tracker, self.run_id, self.config, self.dataset)
-        return Ledger(self.study, self.tracker, self.run_id, self.base, self.costs)
-
-    @property
-    def trainer(self) -> Trainer:
-        """Made when it is first needed; that extracts the cells' tables, or waits for another process to do so."""
-        if self._trainer is None:
-            begun = time.perf_counter()
-            self._trainer = trainer_for(self.base, self.dataset, self.config.cells)
-            self._seconds += time.perf_counter() - begun
-        return self._trainer
-
-    def rest(self) -> None:
-        """Frees the memory of the backbone and the table."""
-        self._trainer = None
-
-    def run_waves(self) -> None:
-        """Trains while there are places; leaves when the rest is in other processes' hands."""
-        total, epochs = self.config.trials, self.base.epochs
-        todo = studies.places(self.study.trials(), total) * epochs
-        if not todo:
+    def run(self) -> None:
+        """Rounds until the total is reached."""
+        config, study = self._driver.config, self.study
+        left = studies.left(study.trials, config.trials)
+        if not left:
             return
-        ledger, trainer, done = self.ledger, self.trainer, 0  # made before a place is claimed: that may take minutes
-        with progress.bar(f"trials {self.base.cell.name}", total=todo, unit="epochs") as advance:
-            while claimed := claims.claim(self.study, self.config, self.wave):
-                numbers, advanced = self._run_wave(trainer, claimed, advance)
-                ledger.deliver(numbers)
-                done += advanced
-                # What others did, and what diverged and is drawn anew.
-                correction = todo - studies.places(self.study.trials(), total) * epochs - done
-                advance(correction)
-                done += correction
+        trainer, epochs = self.trainer, self._base.epochs
+        with progress.bar(f"trials {self._base.cell.name}", total=left * epochs, unit="epochs") as advance:
+            while current := self._next_round():
+                before = studies.left(study.trials, config.trials)
+                advanced = self._run_round(trainer, current, advance)
+                self.publisher.deliver()
+                # Trials that diverged are drawn anew, and heads that were trained again for company count for nothing.
+                advance((before - studies.left(study.trials, config.trials)) * epochs - advanced)
 
-    def _run_wave(
-        self, trainer: Trainer, claimed: Sequence[Claimed], advance: Callable[[int], None]
-    ) -> tuple[list[int], int]:
-        """Trains claimed trials together, and keeps what came of them in the study.
-
-        Returns the numbers of the trials that count, and how far the bar advanced.
-        """
-        begun = time.perf_counter()
-        try:
-            configs = [search_space.train_config(self.base, trial.params) for trial in claimed]
-            with beating(self.study, claimed) as pulse:
-                watch = Watch(claimed, pulse, self.base.epochs, advance)
-                fits = trainer.fit(configs, watch)
-                share = (time.perf_counter() - begun) / len(claimed)
-                found = [outcome(trial, fit, share) for trial, fit in zip(claimed, fits, strict=True)]
-                return claims.finish(self.study, found), watch.advanced
-        except BaseException:
-            claims.give_up(self.study, claimed)
-            raise
-
-    def finish(self) -> bool:
-        """Tests the best model of a cell whose trials are done; False where another process is at it, or has done it.
+    def finish(self) -> None:
+        """Trains and tests the best model, and closes the cell's run.
 
         Raises NoFinishedTrialError where every trial diverged.
         """
+        self.publisher.settle()
+        run_id, trials = self.publisher.run_id, self.study.trials
         try:
-            with exclusive(self.study.storage.engine, f"{self.study.name} test", wait=False) as held:
-                if is_finished(self.study, self.config.trials, self.tracker):
-                    return False  # for `mend` to look at
-                self.ledger.settle()
-                try:
-                    if not self._was_tested() and not self._test_winner(held):
-                        return False
-                except studies.NoFinishedTrialError as error:
-                    self.tracker.close(self.run_id, "FAILED", {ERROR_TAG: str(error)})
-                    raise
-                trials = self.study.trials()
-                self.tracker.log_metrics(self.run_id, {"seconds": self._seconds + train_seconds(trials)})
-                self.study.keep(studies.TESTED, studies.done(trials))
-                self.tracker.close(self.run_id)
-        except LockedElsewhereError:
-            return False
-        return True
-
-    def _was_tested(self) -> bool:
-        """Whether a process that died, or lost the lock, tested the winner of just these trials before."""
-        return self.tracker.metrics(self.run_id).get(studies.TESTED) == studies.done(self.study.trials())
+            if self._tracker.metrics(run_id).get(studies.TESTED) != studies.done(trials):
+                self._test_winner(run_id, trials)
+        except studies.NoFinishedTrialError as error:
+            self._tracker.close(run_id, "FAILED", {ERROR_TAG: str(error)})
+            raise
+        self._tracker.log_table(run_id, importances(trials), "importance.csv")
+        trained = sum(trial.user_attrs[FIT]["seconds"] for trial in trials)
+        self._tracker.log_metrics(run_id, {"seconds": self._seconds + trained})
+        self.study.keep(studies.TESTED, studies.done(trials))
+        self._tracker.close(run_id)
 
     def mend(self) -> None:
-        """Writes what a process that died near the end left out of a finished cell's runs, and closes its run."""
-        run_id = self.study.attributes()[studies.CELL_RUN]
-        self.tracker.move(run_id, self._sweep_run)
-        Ledger(self.study, self.tracker, run_id, self.base, self.costs).settle()
-        if self.tracker.is_open(run_id):
-            self.tracker.close(run_id)
+        """Writes what MLflow lacks of a finished cell: a driver died near its end, or a person deleted runs."""
+        run_id = run_of(self.study, self._tracker)
+        if self._tracker.is_open(run_id) or self.publisher.lacks(run_id):
+            self.publisher.settle()
+            self._tracker.close(run_id)
 
-    def _test_winner(self, held: Callable[[], bool]) -> bool:
-        """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it.
+    @property
+    def trainer(self) -> Trainer:
+        """Made when it is first needed; that makes the feature tables of all cells that lack one."""
+        if self._trainer is None:
+            begun, driver = time.perf_counter(), self._driver
+            self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task)
+            self._seconds += time.perf_counter() - begun
+        return self._trainer
 
-        False, with nothing written, where the lock was lost meanwhile.
-        """
-        trials = self.study.trials()
-        winner, counts = studies.best(trials, self.study.name), studies.count(trials)
-        trainer, begun = self.trainer, time.perf_counter()
-        config, rates = search_space.train_config(self.base, winner.params), replayed_rates(winner)
+    def _run_task(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._driver.executor.submit(task, *args, **kwargs).result()
+
+    def _next_round(self) -> Round | None:
+        config, study = self._driver.config, self.study
+        waiting, refused = enqueued.look(study, self._space)
+        for reason in refused:
+            progress.note(f"{study.name}: refused {reason}")
+        left = studies.left(study.trials, config.trials)
+        return rounds.next_round(study.ended, left, config.round_size, config.freeze_conv, waiting)
+
+    def _run_round(self, trainer: Trainer, current: Round, advance: Callable[[int], None]) -> int:
+        """Runs its tasks, and writes what came of them; returns how far the bar advanced."""
+        config, total = self._driver.config, 0
+
+        def told(epoch: Epoch) -> None:
+            nonlocal total
+            step = len(epoch.indices) + epoch.stopped * (self._base.epochs - epoch.number)
+            advance(step)
+            total += step
+
+        running: dict[Future[list[Outcome]], tuple[Task, list[Trial]]] = {}
+        for task in current.tasks:
+            trials = rounds.draw(self.study, current, task, config, self._space)
+            configs = [search_space.train_config(self._base, trial.params) for trial in trials]
+            tell = told if config.freeze_conv else _both(told, self.publisher.live(task.first, configs[0]))
+            future = self._driver.executor.submit(tasks.fit_trials, trainer, configs, trials, tell=tell)
+            running[future] = task, trials
+        for future in as_completed(running):
+            task, trials = running[future]
+            self._driver.lock.check()
+            for index, trial, outcome in zip(task.indices, trials, future.result(), strict=True):
+                if index in task.missing:
+                    asked = current.asked_of(index)
+                    self._write(index, current, outcome.as_trial(trial, index, (task.first, task.size), asked))
+        return total
+
+    def _write(self, index: int, current: Round, trial: FrozenTrial) -> None:
+        if index in current.numbers:
+            enqueued.finish(self.study, index, current.numbers[index], trial)
+        else:
+            self.study.add(index, trial)
+
+    def _open_run(self) -> str:
+        """The cell's run in MLflow. One that an earlier sweep made stays where it is, and is linked."""
+        driver, there = self._driver, run_of(self.study, self._tracker)
+        parent = None if there else driver.sweep_run
+        tags = {DATABASE_TAG: self.study.database}
+        run_id = self._tracker.open(self.study.name, "cell", parent, tags, resume=there, key=_key(self.study))
+        records.log_dataset(self._tracker, run_id, driver.config, driver.dataset)
+        return run_id
+
+    def _test_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> None:
+        """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it."""
+        winner, dataset, begun = studies.best(trials, self.study.name), self._driver.dataset, time.perf_counter()
+        trainer = self.trainer
+        config, rates = search_space.train_config(self._base, winner.params), _rates(winner)
         final = trainer.refit(config, rates)
         model = trainer.model(final.best)
-        if not held():
-            return False
+        self._driver.lock.check()
         # What a longer search may change is a metric, for MLflow's params are for ever.
         drawn = search_space.HYPERPARAMETERS
-        fixed = {name: value for name, value in as_params(self.base).items() if name not in drawn}
-        self.tracker.log_params(self.run_id, {**fixed, "cell": self.base.cell.name})
+        fixed = {name: value for name, value in as_params(self._base).items() if name not in drawn}
+        self._tracker.log_params(run_id, {**fixed, "cell": self._base.cell.name})
         found = {
             **{name: getattr(config, name) for name in drawn},
-            **{f"trials_{state}": number for state, number in counts.items()},
+            **{f"trials_{state}": number for state, number in studies.count(trials).items()},
             "best_val_top1": winner.value,
-            "best_trial": winner.number,
+            "best_trial": winner.user_attrs[INDEX],
             "best_epoch": len(rates),
         }
-        self.tracker.log_metrics(self.run_id, {**self.costs, **found})
+        self._tracker.log_metrics(run_id, {**self._costs, **found})
         # Not the curve of the learning rate, under whose name the cell's run holds what the winner drew.
         curves = {name: final.curves[name] for name in ("train_loss", "train_top1")}
-        self.tracker.log_curves(self.run_id, curves)
-        self.tracker.set_tags(self.run_id, records.trained_tags(config, self.dataset))
-        names = records.output_names(config, self.dataset.class_names)
-        self.tracker.log_model(self.run_id, model, names, registered_name=self.study.name)
-        tested_with = {studies.TESTED: studies.done(trials)}
-        evaluate(model, config, self.dataset, self.tracker, self.run_id, tested_with)
+        self._tracker.log_curves(run_id, curves)
+        self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
+        self._register(run_id, model, winner)
+        evaluate(model, config, dataset, self._tracker, run_id, {studies.TESTED: studies.done(trials)})
         self._seconds += time.perf_counter() - begun
-        return True
 
-
-class Watch:
-    """Reports every epoch of a wave to its trials' doubles, and stops those that Optuna's pruner gives up."""
-
-    def __init__(self, claimed: Sequence[Claimed], pulse: Pulse, epochs: int, advance: Callable[[int], None]) -> None:
-        self._claimed, self._pulse, self._epochs, self._advance = claimed, pulse, epochs, advance
-        self.advanced = 0  # epochs, those included that pruned trials are spared
-
-    def __call__(self, epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
-        """See pipeline.training.fit.Watch."""
-        kept = np.ones(len(indices), bool)
-        for place, (index, value) in enumerate(zip(indices, val_top1.tolist(), strict=True)):
-            trial = self._claimed[index]
-            self._pulse.report(trial, epoch, value)
-            trial.mirrored.report(value, epoch)
-            kept[place] = epoch == self._epochs or not trial.mirrored.should_prune()
-        step = len(indices) + int((~kept).sum()) * (self._epochs - epoch)
-        self._advance(step)
-        self.advanced += step
-        return kept
+    def _register(self, run_id: str, model: Any, winner: FrozenTrial) -> None:
+        config, dataset = self._driver.config, self._driver.dataset
+        _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        self._tracker.log_model(
+            run_id,
+            model,
+            records.output_names(self._base, dataset.class_names),
+            registered_name=studies.model_name(dataset.name, self._base),
+            tags={"alpharho.study": self.study.name, "alpharho.data": dataset.train.digest},
+            val_top1=winner.value or 0.0,
+            pictures=dataset.train.subset(val).digest,
+        )
 
 
 def is_finished(study: CellStudy, total: int, tracker: Tracker) -> bool:
     """Whether `total` trials are done, the winner is tested, and MLflow still has the record."""
-    return study.is_tested(total) and tracker.has(study.attributes().get(studies.CELL_RUN, ""))
+    return study.is_tested(total) and bool(run_of(study, tracker))
 
 
-def read_result(cell: Cell, study: CellStudy, tracker: Tracker) -> CellResult:
-    """What the record of a finished cell says."""
-    return CellResult(cell, tracker.metrics(study.attributes()[studies.CELL_RUN]))
+def run_of(study: CellStudy, tracker: Tracker) -> str:
+    """The id of the cell's run in MLflow, or an empty one."""
+    return tracker.with_key(_key(study))
+
+
+def _key(study: CellStudy) -> str:
+    return f"{study.identity} cell"
+
+
+def _both(first: Callable[[Epoch], None], second: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
+    def tell(epoch: Epoch) -> None:
+        first(epoch)
+        second(epoch)
+
+    return tell
+
+
+def _rates(trial: FrozenTrial) -> np.ndarray:
+    """The learning rates of a finished trial up to its best epoch, (epochs,)."""
+    fit = trial.user_attrs[FIT]
+    return np.array(fit["curves"]["learning_rate"][: fit["best_epoch"]])

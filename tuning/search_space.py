@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 
 from pipeline.config import (
     FINETUNING_RATE_RANGE,
@@ -16,16 +16,19 @@ from pipeline.config import (
 )
 
 HYPERPARAMETERS = ("learning_rate", "beta_1", "beta_2")
-DISTRIBUTIONS: dict[str, BaseDistribution] = {
+DISTRIBUTIONS = {
     "learning_rate": FloatDistribution(*LEARNING_RATE_RANGE, log=True),
     "one_minus_beta_1": FloatDistribution(*ONE_MINUS_BETA_1_RANGE, log=True),
     "one_minus_beta_2": FloatDistribution(*ONE_MINUS_BETA_2_RANGE, log=True),
 }
 FINETUNING_RATES = FloatDistribution(*FINETUNING_RATE_RANGE, log=True)
 
+Space = Mapping[str, FloatDistribution]
+"""What each of the three is drawn from."""
 
-def distributions(finetunes: bool) -> dict[str, BaseDistribution]:
-    """What each of the three is drawn from; fine-tuning wants smaller learning rates."""
+
+def distributions(finetunes: bool) -> dict[str, FloatDistribution]:
+    """The space of a search; fine-tuning wants smaller learning rates."""
     return {**DISTRIBUTIONS, "learning_rate": FINETUNING_RATES} if finetunes else dict(DISTRIBUTIONS)
 
 
@@ -42,3 +45,25 @@ def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:
 def drawn(learning_rate: float, beta_1: float, beta_2: float) -> dict[str, float]:
     """The draw that `train_config` makes these three of; the betas come back to about 1e-16."""
     return {"learning_rate": learning_rate, "one_minus_beta_1": 1 - beta_1, "one_minus_beta_2": 1 - beta_2}
+
+
+def understood(given: Mapping[str, object], space: Space) -> dict[str, float]:
+    """A person's values under the names that are drawn; `beta_1` is understood as well as `one_minus_beta_1`.
+
+    Raises ValueError, which names it, where a name or a value is not of `space`.
+    """
+    found: dict[str, float] = {}
+    for name, value in given.items():
+        own = f"one_minus_{name}" if name in ("beta_1", "beta_2") else name
+        if own not in space:
+            raise ValueError(f"{name}, which is none of {', '.join(HYPERPARAMETERS)}")
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{name} {value!r}, which is no number")
+        if own in found:
+            raise ValueError(f"{name} twice, as {own}, too")
+        found[own] = float(value) if own == name else 1 - float(value)
+        low, high = space[own].low, space[own].high
+        if not low <= found[own] <= high:
+            limits = (low, high) if own == name else (1 - high, 1 - low)
+            raise ValueError(f"{name} {value}, which is not within {limits[0]:g} to {limits[1]:g}")
+    return found

@@ -18,3 +18,14 @@ ONE_MINUS_BETA_2_RANGE = (1e-4, 0.1)
 PLATEAU_FACTOR = 0.5
 PLATEAU_PATIENCE = 2
 PLATEAU_MIN_DELTA = 1e-4
+
+# The sampler (tuning/sampling.py). TPE models no more than 25 trials as good ones; of a long search it sees these and
+# the newest, so that a draw costs the same however many trials there are.
+SAMPLER_WINDOW = 256  # finished trials
+SAMPLER_BEST = 25  # of these
+
+# The pruners. The median is looked at ten times in a trial's epochs, each of which costs a millisecond, and only once
+# a first round has finished; successive halving and hyperband keep one trial of three, as Li et al. 2018 do.
+MEDIAN_STARTUP_TRIALS = 8
+PRUNER_CHECKS = 10
+PRUNER_REDUCTION = 3

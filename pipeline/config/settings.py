@@ -11,6 +11,7 @@ from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
 from pipeline.config.cells import MOBILENET_BLOCKS, Cell, check_weights
 from pipeline.config.spelling import spell
 from pipeline.shell.errors import require
+from pipeline.shell.patience import has_password, masked
 
 KNOWN_DATASETS = ("stanford_dogs", "cifar10", "digits", "letters", "folder:PATH")
 
@@ -222,8 +223,10 @@ def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
 
 
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
+Wave = int | Literal["auto"]
 
-MAX_WORKERS = 64  # a slip of the pen above it; each takes about 1 GB of memory
+HEADS_OF_A_ROUND = 8  # README: larger rounds teach the sampler less; smaller ones take longer
+NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,20 +239,25 @@ class SweepConfig(FitConfig):
     """input sides, px"""
     trials: int = 40
     """total per cell: a second call does only what is left"""
-    wave: int = 8
-    """trials that are drawn and trained together"""
+    wave: Wave = "auto"
+    """trials of a round, which are drawn together, and trained together where they are heads; auto: 8 heads, 1 network"""
     pruner: Pruner = "median"
     """which of Optuna's pruners stops a trial early"""
-    workers: int = 1
-    """processes on this machine; with GPUs, each worker has one of them"""
     storage: str = "sqlite:///optuna.db"
-    """Optuna's storage; further machines join the sweep through postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"""
+    """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
     plan: bool = False
     """measure for some ten seconds, print what the sweep will cost, and stop"""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
+
+    @property
+    def round_size(self) -> int:
+        """Trials of a round."""
+        if self.wave == "auto":
+            return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
+        return self.wave
 
     def train_config(self, cell: Cell) -> TrainConfig:
         """What the trials of `cell` share."""
@@ -263,8 +271,13 @@ class SweepConfig(FitConfig):
         super().__post_init__()
         require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
         require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
-        require(self.wave >= 1, "wave >= 1", self.wave)
-        require(1 <= self.workers <= MAX_WORKERS, f"workers from 1 to {MAX_WORKERS}", self.workers)
+        require(self.round_size >= 1, "wave auto, or 1 and more", self.wave)
+        require(
+            not has_password(self.storage),
+            "--storage without a password, which process lists and logs would show",
+            masked(self.storage),
+            "leave it out and set PGPASSWORD, or name a file of passwords with PGPASSFILE",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from tuning.ledger import Ledger
+from tuning.pulse import beating
+from tuning.study import CellStudy, open_study
 
 from pipeline import tracking
 from pipeline.config import SweepConfig
@@ -31,11 +34,8 @@ from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
 from tuning import claims, outcomes
 from tuning import study as studies
-from tuning.ledger import Ledger
-from tuning.pulse import beating
 from tuning.search import Watch
 from tuning.storage import open_storage
-from tuning.study import CellStudy, open_study
 
 ROOT = Path(__file__).parents[2]
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), trials=10**6)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.monkey import Plan
 
 from tests.chaos import chaos
-from tests.monkey import Plan
 from tests.servers import why_no_postgres
 
 SHORT = Plan(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from tuning.costing import Speeds, Task, Work
 
 from pipeline.config import Cell, SweepConfig
 from tuning import costing
-from tuning.costing import Speeds, Task, Work
 
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25, 0.5), resolutions=(64,), trials=16, epochs=10)
 SMALL, WIDE = (Work(cell, rows=1000, test_rows=100, trials=16) for cell in CONFIG.cells)

@@ -1,10 +1,11 @@
-"""Optuna's database on real files and a real server: refusals, outages, locks and transactions."""
+"""Optuna's database on real files and a real server: refusals, outages, and the one driver's lock."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import threading
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -13,20 +14,13 @@ import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 
+from pipeline.shell import patience
 from pipeline.shell.errors import UserError
-from tests import studies
-from tests.studies import processes
+from tests.studies import open_study, run_round
 from tuning import storage
-from tuning.storage import LockedElsewhereError, TransactionLostError, exclusive, open_storage, patiently, transaction
+from tuning.storage import DriverLock, driver_lock, open_existing, open_storage, waiting
 
-
-def _open(url: str) -> int:
-    return len(open_storage(url).get_all_studies())
-
-
-def test_six_processes_may_start_on_nothing(any_url):
-    with processes(6) as pool:
-        assert pool.map(_open, [any_url] * 6) == [0] * 6
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
@@ -55,11 +49,18 @@ def test_a_database_of_another_version_is_refused(url, tmp_path):
         "sqlite:///{tmp_path}/a_file/optuna.db",
     ],
 )
-def test_a_url_that_leads_nowhere_is_refused(wrong, tmp_path):
+@pytest.mark.parametrize("opens", [open_storage, lambda url: driver_lock(url).__enter__()])
+def test_a_url_that_leads_nowhere_is_refused(wrong, opens, tmp_path):
     (tmp_path / "a_file").touch()
     with pytest.raises(UserError, match="Received"):
-        open_storage(wrong.format(tmp_path=tmp_path))
+        opens(wrong.format(tmp_path=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
+
+
+def test_who_only_reads_makes_no_database(tmp_path):
+    with pytest.raises(UserError, match=r"typo\.db"):
+        open_existing(f"sqlite:///{tmp_path}/typo.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.postgres
@@ -76,156 +77,96 @@ def test_a_server_that_refuses_is_told_in_one_line(postgres):
             open_storage(wrong)
         assert "\n" not in str(refusal.value)
         assert "wrong@" not in str(refusal.value)
+        assert "PGPASSWORD" in str(refusal.value)
 
 
 @pytest.mark.postgres
 def test_a_read_only_server_is_told_in_one_line(postgres):
     address = postgres.create("readonly")
     open_storage(address)
-    with pytest.raises(UserError, match="read-only") as refusal, storage.explained(address):
-        studies.open_study(f"{address}?options=-c%20default_transaction_read_only%3Don")
+    with pytest.raises(UserError, match="read-only") as refusal, storage.explained(address), patience.impatient():
+        open_study(f"{address}?options=-c%20default_transaction_read_only%3Don")
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql+psycopg://me:hush@here/db",
-        "postgresql+psycopg://me:hu/sh@here/db",
-        "postgresql+psycopg://me:hush@here:port/db",
-        "postgresql+psycopg//me:hush@here/db",
-        "postgresql+psycopg://me@here/db?password=hush",
-        "--storage=postgresql+psycopg://me:hush@here/db",
-    ],
-)
-def test_a_password_is_not_shown(url):
-    assert "***" in storage.shown(url)
-    assert "sh" not in storage.shown(url)
+def test_a_second_driver_is_told_of_the_first(any_url):
+    with driver_lock(any_url):
+        with pytest.raises(UserError) as refusal, driver_lock(any_url):
+            pass
+        said = str(refusal.value)
+        assert f"process {os.getpid()} on " in said
+        assert "started 20" in said
+        assert "\n" not in said
+    with driver_lock(any_url):
+        pass
 
 
-def test_an_outage_is_waited_for_and_told_once(capsys):
-    answers = iter([_outage(), _outage(), "at last"])
-
-    def action():
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert patiently(action) == "at last"
-    told = capsys.readouterr().err.splitlines()
-    assert ["trying again" in told[0], "answers again" in told[1], len(told)] == [True, True, 2]
-
-
-def _outage() -> StorageInternalError:
-    error = StorageInternalError("commit")
-    error.__cause__ = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("the server is starting up"))
-    return error
-
-
-def test_what_waiting_does_not_mend_is_raised_at_once(url):
-    with pytest.raises(sqlalchemy.exc.OperationalError, match="no such table"):
-        patiently(lambda: _query(url, "SELECT * FROM absent"))
-
-
-def _query(url: str, statement: str) -> None:
-    with sqlalchemy.create_engine(url).connect() as connection:
-        connection.exec_driver_sql(statement)
+def test_a_drivers_lock_ends_with_its_process(any_url):
+    hold = "from tuning.storage import driver_lock; held = driver_lock(input()); held.__enter__(); print(1); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-u", "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    print(any_url, file=holder.stdin, flush=True)
+    assert holder.stdout.readline() == "1\n"
+    with pytest.raises(UserError, match=f"process {holder.pid} on"), driver_lock(any_url):
+        pass
+    holder.kill()
+    holder.wait()
+    waiting(DriverLock(any_url).acquire)  # a server notices a closed connection a moment later
 
 
 @pytest.mark.postgres
-@pytest.mark.slow
-def test_a_restarted_server_is_found_again(postgres):
-    opened = open_storage(postgres.create("restarted"))
-    optuna.create_study(storage=opened, study_name="s")
+def test_a_lock_that_a_restarted_server_forgot_is_taken_again(postgres):
+    address = postgres.create("restarted")
+    with driver_lock(address) as lock:
+        postgres.restart()
+        lock.check()
+        with pytest.raises(UserError, match="another is at work"), driver_lock(address):
+            pass
+        postgres.restart()
+        with driver_lock(address), pytest.raises(UserError, match="another is at work"):
+            lock.check()
+
+
+@pytest.mark.postgres
+def test_a_restarted_server_is_waited_for(postgres):
+    study = open_study(postgres.create("waited"))
+    run_round(study)
     postgres.restart()
-    assert patiently(lambda: [study.study_name for study in opened.get_all_studies()]) == ["s"]
+    assert len(run_round(study)) == 8
+    assert len(study.study.get_trials()) == 16
 
 
-def test_one_at_a_time_has_a_lock(any_url):
-    engine = open_storage(any_url).engine
-    with exclusive(engine, "cell"):
-        with pytest.raises(LockedElsewhereError), exclusive(engine, "cell", wait=False):
-            pass
-        with exclusive(engine, "other", wait=False):
-            pass
-    with exclusive(engine, "cell", wait=False):
-        pass
+def test_what_waiting_does_not_mend_is_raised_at_once():
+    calls = []
+
+    def fails():
+        calls.append(0)
+        raise StorageInternalError from sqlalchemy.exc.IntegrityError("INSERT", {}, Exception("sqlite3: twice"))
+
+    with pytest.raises(StorageInternalError):
+        waiting(fails)
+    assert len(calls) == 1
 
 
-def test_a_lock_ends_with_an_exception(any_url):
-    engine = open_storage(any_url).engine
-    with pytest.raises(ZeroDivisionError), exclusive(engine, "cell"):
-        raise ZeroDivisionError
-    with exclusive(engine, "cell", wait=False):
-        pass
+def test_a_locked_file_is_waited_for(url, tmp_path):
+    open_storage(url)
+    other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 0.1})
+    tries = []
+
+    def write():
+        tries.append(0)
+        if len(tries) == 2:
+            other.execute("ROLLBACK")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (i)")
+
+    waiting(write)
+    assert len(tries) == 2
 
 
-@pytest.mark.postgres
-def test_a_lock_that_the_server_took_back_is_free_and_the_block_goes_on(postgres):
-    engine = open_storage(postgres.create("lost")).engine
-    address = engine.url.render_as_string(hide_password=False)
-    with exclusive(engine, "cell") as held:
-        assert held()
-        _query(address, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-        assert not held()
-        with exclusive(engine, "cell", wait=False):
-            pass
-
-
-def test_a_transaction_writes_all_or_nothing(any_url):
-    opened = open_storage(any_url)
-    study = optuna.create_study(storage=opened, study_name="s")
-    study_id = opened.get_study_id_from_name("s")
-    with pytest.raises(KeyError), transaction(opened, "s") as joined:
-        joined.set_trial_user_attr(joined.create_new_trial(study_id) + 1, "a", 1)
-    assert study.get_trials() == []
-    with transaction(opened, "s") as joined:
-        trial_id = joined.create_new_trial(study_id)
-        joined.set_trial_user_attr(trial_id, "a", 1)
-        assert study.get_trials() == []
-    assert [trial.user_attrs for trial in study.get_trials()] == [{"a": 1}]
-
-
-def test_a_transaction_of_which_a_statement_failed_is_lost_whole(any_url):
-    """Optuna tries to begin a trial five times: the later attempts would be outside the transaction and its lock."""
-    opened = open_storage(any_url)
-    study = optuna.create_study(storage=opened, study_name="s")
-    study_id, fails = opened.get_study_id_from_name("s"), [True]
-
-    def fail_once(_connection, _cursor, statement, *_rest) -> None:
-        if fails and statement.startswith("INSERT INTO trials"):
-            fails.clear()
-            raise sqlalchemy.exc.OperationalError(statement, {}, Exception("terminating connection"))
-
-    def begin_two() -> None:
-        with transaction(opened, "s") as joined:
-            joined.create_new_trial(study_id)
-            fails.append(True)
-            joined.create_new_trial(study_id)
-
-    fails.clear()
-    sqlalchemy.event.listen(opened.engine, "before_cursor_execute", fail_once)
-    with pytest.raises(TransactionLostError):
-        begin_two()
-    assert study.get_trials() == []
-    with transaction(opened, "s") as joined:  # the lock is free
-        joined.create_new_trial(study_id)
-    assert len(study.get_trials()) == 1
-
-
-def test_transactions_of_one_study_come_one_after_the_other(any_url):
-    opened = open_storage(any_url)
-    seen: list[str] = []
-
-    def other() -> None:
-        with transaction(opened, "s"):
-            seen.append("second")
-
-    with transaction(opened, "s"):
-        thread = threading.Thread(target=other)
-        thread.start()
-        time.sleep(0.3)
-        seen.append("first")
-    thread.join(30)
-    assert seen == ["first", "second"]
+def test_optuna_stays_quiet(url):
+    open_storage(url)
+    assert optuna.logging.get_verbosity() == optuna.logging.WARNING

@@ -1,4 +1,4 @@
-"""How fast this machine is at one configuration, measured on its own first pictures; for tuning/plan.py.
+"""How fast this machine is at one configuration, measured on its own first pictures; for an estimate.
 
 What is measured is what the sweep will run: the same pass over pictures, the same compiled epoch. A LiteRT model that
 is converted here stays in the work folder, and an epoch that is compiled here is not compiled again by this process.

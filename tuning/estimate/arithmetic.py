@@ -1,4 +1,4 @@
-"""Arithmetic of a plan: from what is left to do, and how fast this machine is, to seconds and bytes."""
+"""Arithmetic of an estimate: from what is left to do, and how fast this machine is, to seconds and bytes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Speeds:
 
 
 @dataclass(frozen=True)
-class Task:
+class Shared:
     """What all cells share.
 
     Attributes:
@@ -100,8 +100,8 @@ class Task:
         return self.rows * self.views * (1 - self.config.val_fraction)
 
 
-def feature_seconds(work: Sequence[Work], task: Task, speeds: Speeds, made_ready: int) -> float:
-    """Of train and val; `made_ready` cells have their engines already."""
+def feature_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds, made_ready: int) -> float:
+    """Of train and val; `made_ready` cells have engines since they were measured."""
     missing = [item for item in work if item.rows]
     new = max(0, len(missing) - made_ready)
     opened = len(work) * speeds.load + new * speeds.ready + (len(missing) - new) * ENGINE * speeds.pace
@@ -114,59 +114,60 @@ def test_seconds(work: Sequence[Work], speeds: Speeds) -> float:
     return opened + sum(item.test_rows * item.mult_adds for item in work) * speeds.mult_add
 
 
-def trial_seconds(work: Sequence[Work], task: Task, speeds: Speeds, compiled: set[float]) -> float:
-    """Of the search; the epochs of the alphas `compiled` are known to this process."""
+def trial_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float:
+    """Of the search."""
     todo = [item for item in work if item.trials]
     widest = max(item.width for item in work)
     seconds = START * speeds.pace
     for item in todo:
-        seconds += wave_epochs(item, task) * speeds.epoch * item.width / widest + item.trials * TRIAL * speeds.pace
+        seconds += wave_epochs(item, shared) * speeds.epoch * item.width / widest + item.trials * TRIAL * speeds.pace
     for item in {item.cell.alpha: item for item in todo}.values():
-        wave, rest = min(task.config.wave, item.trials), item.trials % task.config.wave
-        shapes = 1 + (rest > 0 and item.trials > wave) + (SHRINKS if _shrinks(item, task) else 0)
-        seconds += (shapes - (item.cell.alpha in compiled)) * speeds.compile
+        wave, rest = min(shared.config.round_size, item.trials), item.trials % shared.config.round_size
+        shapes = 1 + (rest > 0 and item.trials > wave) + (SHRINKS if _shrinks(item, shared) else 0)
+        seconds += shapes * speeds.compile
     return seconds
 
 
-def final_seconds(work: Sequence[Work], task: Task, speeds: Speeds) -> float:
+def final_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float:
     """Of the best models: trained on train + val, and logged."""
     widest = max(item.width for item in work)
-    one_head = (HEADLESS + 1) / (HEADLESS + min(task.config.wave, task.config.trials))
-    epochs = BEST_EPOCH * task.config.epochs * one_head / (1 - task.config.val_fraction)
+    one_head = (HEADLESS + 1) / (HEADLESS + min(shared.config.round_size, shared.config.trials))
+    epochs = BEST_EPOCH * shared.config.epochs * one_head / (1 - shared.config.val_fraction)
     fits = sum(epochs * speeds.epoch * item.width / widest for item in work)
     return fits + (len(work) * MODEL + len({item.cell.alpha for item in work}) * REFIT) * speeds.pace
 
 
-def wave_epochs(item: Work, task: Task) -> float:
+def wave_epochs(item: Work, shared: Shared) -> float:
     """How many epochs of whole waves the cell's trials come to, those that are pruned taken off."""
-    config, total = task.config, 0.0
-    wave = min(config.wave, config.trials)
-    for begin in range(0, item.trials, config.wave):
-        size = min(config.wave, item.trials - begin)
+    config, total = shared.config, 0.0
+    wave = min(config.round_size, config.trials)
+    for begin in range(0, item.trials, config.round_size):
+        size = min(config.round_size, item.trials - begin)
         first = begin == 0 and item.trials == config.trials
-        share = 1.0 if first or not _shrinks(item, task) else PRUNED[config.pruner]
+        share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner]
         total += config.epochs * share * (HEADLESS + size) / (HEADLESS + wave)
     return total
 
 
-def _shrinks(item: Work, task: Task) -> bool:
-    """Whether pruning pays: heads.py compiles fewer places where that saves enough, here half of them half-way."""
-    config = task.config
-    saved = min(config.wave, item.trials) // 2 * (config.epochs / 2) * task.train_rows * item.width * task.outputs
-    return config.pruner != "none" and item.trials > config.wave and saved >= heads.WORTH_COMPILING
+def _shrinks(item: Work, shared: Shared) -> bool:
+    """Whether pruning pays: heads.py compiles fewer slots where that saves enough, here half of them half-way."""
+    config = shared.config
+    spared = min(config.round_size, item.trials) // 2 * (config.epochs / 2)
+    saved = spared * shared.train_rows * item.width * shared.outputs
+    return config.pruner != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
 
 
-def disk_bytes(work: Sequence[Work], task: Task) -> float:
+def disk_bytes(work: Sequence[Work], shared: Shared) -> float:
     """Of new feature tables, float32, the engines that make them, the models in MLflow, and the report twice."""
     tables = sum((item.rows + item.test_rows) * item.width for item in work)
     engines = sum(sizes.of(item.cell).params for item in work if item.rows or item.test_rows)
-    models = sum(sizes.of(item.cell).params + costs.dense_params(item.width, task.outputs) for item in work)
+    models = sum(sizes.of(item.cell).params + costs.dense_params(item.width, shared.outputs) for item in work)
     return 4 * (tables + engines + models) + 2 * PAGE_BYTES
 
 
-def memory_bytes(work: Sequence[Work], task: Task) -> float:
+def memory_bytes(work: Sequence[Work], shared: Shared) -> float:
     """At most, of one process."""
     width = max(item.width for item in work)
-    table = COPIES * task.rows * task.views * width * 4
-    kernels = STATES * width * min(task.config.wave, task.config.trials) * task.outputs * 4
+    table = COPIES * shared.rows * shared.views * width * 4
+    kernels = STATES * width * min(shared.config.round_size, shared.config.trials) * shared.outputs * 4
     return PROCESS_BYTES + max(PASS_BYTES, table + kernels)

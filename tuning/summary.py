@@ -1,13 +1,16 @@
-"""What a finished cell comes to: a row of the table at the end of a sweep."""
+"""The table that a sweep ends with: a row for each finished cell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table
 
-from pipeline.config import Cell
+from pipeline.config import Cell, SweepConfig
+from pipeline.scoring.published import imagenet_note
+from pipeline.shell import progress
 
 COLUMNS = (
     "cell",
@@ -45,6 +48,19 @@ class CellResult:
             "-" if paper is None else f"{100 * paper:+.1f}",
             f"{value['seconds']:.0f}",
         )
+
+
+def show(config: SweepConfig, cells: Sequence[CellResult]) -> None:
+    """Prints the table, and what must stand beside its scores."""
+    trained = "head" if config.freeze_conv else "whole network"
+    if config.unfreeze != "all":
+        trained = f"last {config.unfreeze} blocks and head"
+    title = f"{config.dataset}, weights {Path(config.weights).name}, {trained} trained"
+    title += "" if config.protocol == "paper" else f", protocol {config.protocol}"
+    title += "" if config.views == "none" else f", views {config.views}"
+    progress.show(table(title, cells))
+    if note := imagenet_note(config.dataset, config.weights):
+        print(note)
 
 
 def table(title: str, results: Sequence[CellResult]) -> Table:

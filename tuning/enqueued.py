@@ -1,0 +1,133 @@
+"""What a person puts into a study: `enqueue_trial` asks for a trial with these values, `add_trial` brings a result.
+
+An enqueued trial is the one that the search finishes. It stands in the database from the beginning, so it is written in
+several steps, each of which may be done again: one that a kill left half-written waits as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline.shell.errors import UserError
+from tuning.search_space import Space, understood
+from tuning.studies import CellStudy, is_own
+
+_FIXED = "fixed_params"  # Optuna's key, in a trial's system attributes, for what `enqueue_trial` was given
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """A trial that waits.
+
+    Attributes:
+        number: Optuna's.
+        values: what it must have, under the names that are drawn; the others are drawn.
+    """
+
+    number: int
+    values: dict[str, float]
+
+
+def admit(study: CellStudy, space: Space) -> None:
+    """At the start of a driver: a person's results are to teach the sampler, and what cannot be run is refused.
+
+    Raises UserError where a waiting trial asks for what is not of `space`; it is marked as failed, so that the next
+    start goes on.
+    """
+    finished = _trials(study, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    study.scales = _scales(study.name, [trial for trial in finished if not is_own(trial)], space)
+    study.added = [lesson for trial in finished if (lesson := _lesson(trial, space))]
+    _found, refused = look(study, space)
+    if refused:
+        raise UserError(
+            f"wanted enqueued values of the search space in the study {study.name}. Received: {'; '.join(refused)}, "
+            "now marked as failed. Try: enqueue other values, or the same command again, which goes on without them"
+        )
+
+
+def look(study: CellStudy, space: Space) -> tuple[list[Enqueued], list[str]]:
+    """The trials that wait, in order; and why others, which are marked as failed, were refused."""
+    found, refused = [], []
+    for trial in _trials(study, TrialState.WAITING, TrialState.RUNNING):
+        try:
+            found.append(Enqueued(trial.number, understood(trial.system_attrs.get(_FIXED, {}), space)))
+        except ValueError as error:
+            refused.append(f"trial {trial.number} with {error}")
+            _fail(study, trial.number)
+    return found, refused
+
+
+def finish(study: CellStudy, index: int, number: int, trial: FrozenTrial) -> None:
+    """Writes all that `trial` says into the trial `number`."""
+    storage = study.storage
+
+    def write() -> None:
+        trial_id = _id(study, number)
+        there = storage.get_trial(trial_id)
+        if there.state.is_finished():  # by an attempt whose answer was lost
+            return
+        if there.state == TrialState.WAITING:
+            storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        for name in trial.params.keys() - there.params.keys():
+            distribution = study.scales.get(name, trial.distributions[name])
+            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(trial.params[name]), distribution)
+        for step, value in trial.intermediate_values.items():
+            storage.set_trial_intermediate_value(trial_id, step, value)
+        for name, kept in trial.system_attrs.items():
+            storage.set_trial_system_attr(trial_id, name, kept)
+        for name, kept in trial.user_attrs.items():
+            storage.set_trial_user_attr(trial_id, name, kept)
+        storage.set_trial_state_values(trial_id, trial.state, None if trial.value is None else [trial.value])
+
+    study.call(write)
+    study.file(index, trial)
+
+
+def _trials(study: CellStudy, *states: TrialState) -> Sequence[FrozenTrial]:
+    return study.call(lambda: study.study.get_trials(deepcopy=False, states=states))
+
+
+def _fail(study: CellStudy, number: int) -> None:
+    study.call(lambda: study.storage.set_trial_state_values(_id(study, number), TrialState.FAIL))
+
+
+def _id(study: CellStudy, number: int) -> int:
+    storage = study.storage
+    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(study.name), number)
+
+
+def _lesson(trial: FrozenTrial, space: Space) -> FrozenTrial | None:
+    """A person's result as the sampler may read it; None where it is not of the search space.
+
+    It must tell all three values: the sampler draws together what all of its trials have.
+    """
+    if is_own(trial) or trial.state != TrialState.COMPLETE or trial.value is None:
+        return None
+    try:
+        params = understood(trial.params, space)
+    except ValueError:
+        return None
+    if len(params) < len(space):
+        return None
+    return create_trial(value=trial.value, params=params, distributions=dict(space))
+
+
+def _scales(name: str, trials: Sequence[FrozenTrial], space: Space) -> dict[str, FloatDistribution]:
+    """See CellStudy.scales. Raises UserError where a person gave one of the three as anything but a float."""
+    found: dict[str, FloatDistribution] = {}
+    for trial in trials:
+        for known, own in space.items():
+            theirs = trial.distributions.get(known, own)
+            if not isinstance(theirs, FloatDistribution):
+                raise UserError(
+                    f"wanted {known} as a float in every trial of the study {name}. Received: trial {trial.number}, "
+                    f"a {type(theirs).__name__}, beside which Optuna takes no other. Try: delete the study "
+                    f"(`optuna delete-study --study-name {name}`), or name another --storage"
+                )
+            if theirs.log != own.log:
+                found[known] = FloatDistribution(own.low, own.high)
+    return found

@@ -1,0 +1,1 @@
+"""What a sweep will cost, measured and added up; for --plan."""

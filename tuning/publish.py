@@ -1,0 +1,160 @@
+"""From Optuna to MLflow: one run for each trial that ended, written whenever MLflow answers.
+
+The study holds all that a run says, curves included, so the runs that MLflow lacks may be written at any later time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.config import TrainConfig, as_params
+from pipeline.tracking import Outage, Tracker, TrialRun, records
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, STATE_TAG, Status
+from tuning import search_space
+from tuning.studies import FIT, INDEX, CellStudy, failure
+from tuning.tasks import Epoch
+
+_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # s, between attempts to deliver while the search goes on
+_STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.PRUNED: "KILLED",
+    TrialState.FAIL: "FAILED",
+}
+
+
+class Publisher:
+    """Writes the runs of one cell.
+
+    Args:
+        open_run: finds the cell's run in MLflow, or makes it; returns its id. Called when there is something to write.
+        costs: metrics that all trials share.
+    """
+
+    def __init__(
+        self,
+        study: CellStudy,
+        tracker: Tracker,
+        base: TrainConfig,
+        costs: Mapping[str, float],
+        open_run: Callable[[], str],
+    ) -> None:
+        self.run_id = ""  # of the cell's run, once it is open
+        self._study, self._tracker, self._base, self._costs = study, tracker, base, costs
+        self._open_run = open_run
+        # By their keys: what is whole, what a dead driver left half-written, and what shows a trial in training.
+        self._whole: set[str] = set()
+        self._half: dict[str, str] = {}
+        self._live: dict[str, str] = {}
+        self._wait, self._not_before = _FIRST_WAIT, 0.0
+
+    def deliver(self) -> None:
+        """Writes what MLflow lacks; puts it off where MLflow does not answer."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            with self._tracker.impatient():
+                self.settle()
+        except Outage:
+            self._not_before = time.monotonic() + self._wait
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        else:
+            self._wait = _FIRST_WAIT
+
+    def settle(self) -> None:
+        """Writes what MLflow lacks; waits for it."""
+        self._open()
+        for trial in self._study.trials:
+            if (key := self.key(trial.user_attrs[INDEX])) not in self._whole:
+                self._discard_half(key)
+                self._tracker.publish(self._trial_run(trial), self.run_id, self._live.get(key, ""))
+                self._whole.add(key)
+
+    def lacks(self, run_id: str) -> bool:
+        """Whether a trial has no whole run below the cell's run `run_id`."""
+        self._look(run_id)
+        return any(self.key(trial.user_attrs[INDEX]) not in self._whole for trial in self._study.trials)
+
+    def live(self, index: int, config: TrainConfig) -> Callable[[Epoch], None]:
+        """Opens the run of a trial that begins; what is returned writes an epoch to it.
+
+        Where MLflow does not answer nothing is shown before the trial has ended.
+        """
+        key, answers = self.key(index), True
+
+        def tell(epoch: Epoch) -> None:
+            nonlocal answers
+            if not answers:
+                return
+            scores = {name: float(values[0]) for name, values in epoch.scores.items()}
+            try:
+                with self._tracker.impatient():
+                    self._tracker.log_epoch(self._live[key], epoch.number, scores, epoch.ended)
+            except Outage:
+                answers = False
+
+        try:
+            with self._tracker.impatient():
+                self._open()
+                self._discard_half(key)
+                tags = {DATABASE_TAG: self._study.database}
+                self._live[key] = self._tracker.open(self._name(index), "trial", self.run_id, tags, key=key)
+                self._tracker.log_params(self._live[key], _params(config))
+        except Outage:
+            answers = False
+        return tell
+
+    def key(self, index: int) -> str:
+        """What MLflow knows a trial by."""
+        return f"{self._study.identity}#{index}"
+
+    def _open(self) -> None:
+        if self.run_id:
+            return
+        run_id = self._open_run()
+        self._look(run_id)
+        self.run_id = run_id
+
+    def _look(self, run_id: str) -> None:
+        for run in self._tracker.children(run_id):
+            if STATE_TAG in run.tags and run.status != "RUNNING":
+                self._whole.add(run.key)
+            else:
+                self._half[run.key] = run.run_id
+
+    def _discard_half(self, key: str) -> None:
+        """Into the trash, since the points of a fit that is done again would stand beside the old ones."""
+        if key in self._half:
+            self._tracker.delete(self._half[key])
+            del self._half[key]
+
+    def _name(self, index: int) -> str:
+        return f"{self._base.cell.name} trial {index}"
+
+    def _trial_run(self, trial: FrozenTrial) -> TrialRun:
+        fit, index = trial.user_attrs[FIT], trial.user_attrs[INDEX]
+        known = ("best_val_top1", "best_epoch", "seconds")
+        return TrialRun(
+            name=self._name(index),
+            key=self.key(index),
+            status=_STATUS[trial.state],
+            started=datetime.fromtimestamp(fit["started"], UTC),
+            ended=datetime.fromtimestamp(fit["ended"], UTC),
+            params=_params(search_space.train_config(self._base, trial.params)),
+            metrics={**self._costs, **{name: fit[name] for name in known if name in fit}},
+            curves=fit["curves"],
+            epoch_ends=fit.get("epoch_ends", ()),
+            tags={
+                DATABASE_TAG: self._study.database,
+                STATE_TAG: trial.state.name,
+                "device": fit["device"],
+                **({ERROR_TAG: failure(trial)} if failure(trial) else {}),
+            },
+        )
+
+
+def _params(config: TrainConfig) -> dict[str, object]:
+    return {**as_params(config), **records.cell_params(config)}

@@ -1,0 +1,267 @@
+"""One Optuna study for each cell: its name and settings, the driver's copy of its trials, and what is left to do.
+
+A trial reaches the database once, whole, when it has ended. Its user attributes tell its `index` in the search, from 0;
+its `task`, [index of the task's first trial, number of its trials]; `enqueued`, what a person asked for; and `fit`, all
+that came of it (tasks.Outcome). Trials without an index are a person's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.config import OF_FINETUNING, Cell, SweepConfig, TrainConfig, as_params
+from pipeline.datasets import Dataset
+from pipeline.networks import backbones
+from pipeline.shell.errors import UserError
+from tuning.storage import waiting
+
+T = TypeVar("T")
+
+# What does not change what a search finds: where things lie, and what it draws itself. Pictures and weights are known
+# by their contents, not by their names.
+_NO_SETTINGS = frozenset(
+    {
+        *("dataset", "data_dir", "work_dir", "experiment", "skip_unreadable", "engine", "weights"),
+        *("learning_rate", "beta_1", "beta_2", "export_backbone"),
+    }
+)
+
+# User attributes of a study.
+IDENTITY = "identity"  # the name, and what tells it from a study of the same name in another database
+DATABASE = "database"  # the same in all studies of a database; MLflow's runs carry it as a tag
+SETTINGS = "settings"
+TOTAL = "trials"  # how many were asked for last
+TESTED = "tested_with"  # how many trials were done when the best was tested; a metric of the cell's run, too
+TABLES = "tables"  # keys of the feature tables that it was trained and tested on
+
+# User attributes of a trial.
+INDEX, TASK, ENQUEUED, FIT = "index", "task", "enqueued", "fit"
+
+
+class NoFinishedTrialError(UserError):
+    """Every trial of a study failed."""
+
+
+def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[str, str]]:
+    """The name of a cell's study, and its settings."""
+    base, weights = config.train_config(cell), backbones.weights_identity(cell, config.weights)
+    settings = settings_of(config, base, dataset.train.digest, weights)
+    return study_name(dataset.name, base, settings), settings
+
+
+def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: str) -> dict[str, str]:
+    """What all trials of a study share, and what it therefore is known by.
+
+    Args:
+        pictures: digest of the training pictures.
+        weights: what the weights are, whatever their file is called (backbones.weights_identity).
+    """
+    idle = _NO_SETTINGS if base.finetunes else _NO_SETTINGS | OF_FINETUNING
+    idle |= {"augment"} if base.freeze_conv else set()
+    shared = {name: value for name, value in as_params(base).items() if name not in idle}
+    return shared | {
+        "pictures": pictures,
+        "weights": weights,
+        "wave": str(config.round_size),
+        "pruner": config.pruner,
+    }
+
+
+def study_name(dataset: str, base: TrainConfig, settings: Mapping[str, str]) -> str:
+    """Like stanford_dogs-mobilenet_0.75_192-frozen-1f0c3a: other settings are another study, side by side."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{model_name(dataset, base)}-{digest}"
+
+
+def model_name(dataset: str, base: TrainConfig) -> str:
+    """Under which a cell's models are registered in MLflow, whatever the settings."""
+    return f"{dataset}-{base.cell.name}-{'frozen' if base.freeze_conv else 'finetuned'}"
+
+
+@dataclass
+class CellStudy:
+    """A study, and the driver's copy of it: nobody else writes, so it is read once.
+
+    Attributes:
+        ended: the search's own trials by index, ascending.
+        added: what a person added with a value; it teaches the sampler, and is never the winner.
+        scales: distributions to write hyperparameters under, where a person's trials have linear ones: within a study
+            Optuna takes no second scale. What is drawn stays logarithmic.
+    """
+
+    study: optuna.Study
+    storage: RDBStorage
+    identity: str
+    database: str
+    attributes: dict[str, Any]
+    ended: dict[int, FrozenTrial] = field(default_factory=dict)
+    added: list[FrozenTrial] = field(default_factory=list)
+    scales: dict[str, FloatDistribution] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.study.study_name
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The search's own, in order of index."""
+        return list(self.ended.values())
+
+    def before(self, index: int) -> list[FrozenTrial]:
+        """What a round that begins with `index` is drawn from: a person's trials, and those of the rounds before."""
+        return [*self.added, *(trial for at, trial in self.ended.items() if at < index)]
+
+    def keep(self, name: str, value: object) -> None:
+        """Writes a user attribute of the study."""
+        if self.attributes.get(name) != value:
+            self.call(lambda: self.study.set_user_attr(name, value))
+            self.attributes[name] = value
+
+    def add(self, index: int, trial: FrozenTrial) -> None:
+        """Writes a trial that has ended, in one transaction, and once, even where the answer to it is lost."""
+        trial.distributions = {**trial.distributions, **self.scales}
+
+        def unless_there() -> None:
+            if not any(there.user_attrs.get(INDEX) == index for there in self.study.get_trials(deepcopy=False)):
+                self.study.add_trial(trial)
+
+        self.call(lambda: self.study.add_trial(trial), unless_there)
+        self.file(index, trial)
+
+    def file(self, index: int, trial: FrozenTrial) -> None:
+        """Into the driver's copy."""
+        self.ended[index] = trial
+        if len(self.ended) > 1 and index < max(self.ended):
+            self.ended = dict(sorted(self.ended.items()))
+
+    def is_tested(self, total: int) -> bool:
+        """Whether `total` trials are done, and the best of these was tested."""
+        return not left(self.trials, total) and self.attributes.get(TESTED) == done(self.trials)
+
+    def call(self, attempt: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+        """Asks the database, and waits for it. Raises UserError where the study is not there any more."""
+        try:
+            return waiting(attempt, again)
+        except KeyError as error:  # Optuna's
+            raise UserError(
+                f"wanted the study {self.name}. Received: it was deleted while the sweep ran. "
+                "Try: the same command again, which begins it anew"
+            ) from error
+
+
+def open_study(storage: RDBStorage, name: str, settings: Mapping[str, str], database: str) -> CellStudy:
+    """Finds the study, or begins it.
+
+    Args:
+        database: for a study that is begun; see `database_of`.
+
+    Raises:
+        UserError: another program made it, or changed its trials.
+    """
+
+    def begin() -> optuna.Study:
+        if name in optuna.get_all_study_names(storage):
+            return optuna.load_study(storage=storage, study_name=name)
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize")
+
+    study = waiting(begin)
+    kept, trials = waiting(lambda: (study.user_attrs, study.get_trials(deepcopy=False)))
+    if IDENTITY not in kept:
+        # An empty one may be of a driver that was killed just when it had begun it.
+        if kept or trials or study.direction != StudyDirection.MAXIMIZE:
+            raise UserError(
+                f"wanted to begin the study {name}. Received: one of that name that alpharho did not make "
+                f"({len(trials)} trials, {study.direction.name.lower()}). Try: rename or delete it "
+                f"(`optuna delete-study --study-name {name}`), or name another --storage"
+            )
+        kept = {SETTINGS: dict(settings), DATABASE: database, IDENTITY: f"{name}@{uuid.uuid4().hex[:8]}"}
+        for attribute, value in kept.items():  # the identity last
+            waiting(lambda attribute=attribute, value=value: study.set_user_attr(attribute, value))  # type: ignore[misc]
+    ended = _by_index(name, trials)
+    return CellStudy(study, storage, kept[IDENTITY], kept[DATABASE], dict(kept), ended)
+
+
+def database_of(storage: RDBStorage) -> str:
+    """What the database is known by: what its studies say, or a new name where it has none."""
+    summaries = waiting(lambda: optuna.get_all_study_summaries(storage, include_best_trial=False))
+    known = (summary.user_attrs.get(DATABASE) for summary in summaries)
+    return next(filter(None, known), uuid.uuid4().hex[:12])
+
+
+def is_own(trial: FrozenTrial) -> bool:
+    """Whether it is the search's own, and whole."""
+    return trial.state.is_finished() and INDEX in trial.user_attrs and FIT in trial.user_attrs
+
+
+def _by_index(name: str, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
+    found: dict[int, FrozenTrial] = {}
+    for trial in filter(is_own, trials):
+        index = trial.user_attrs[INDEX]
+        if index in found:
+            raise UserError(
+                f"wanted each trial of the study {name} once. Received: trials {found[index].number} and "
+                f"{trial.number} both with the index {index}, as another program left them. Try: delete the study "
+                f"(`optuna delete-study --study-name {name}`), or name another --storage"
+            )
+        found[index] = trial
+    return dict(sorted(found.items()))
+
+
+def failure(trial: FrozenTrial) -> str:
+    """Why its objective is worthless, or an empty text."""
+    return trial.user_attrs.get(FIT, {}).get("failure", "")
+
+
+def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """Trials by what became of them: complete, pruned, failed (the objective was worthless)."""
+    states = Counter(trial.state for trial in trials)
+    return {
+        "complete": states[TrialState.COMPLETE],
+        "pruned": states[TrialState.PRUNED],
+        "failed": states[TrialState.FAIL],
+    }
+
+
+def done(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials are complete or pruned."""
+    counts = count(trials)
+    return counts["complete"] + counts["pruned"]
+
+
+def left(trials: Sequence[FrozenTrial], total: int) -> int:
+    """How many trials are still to be finished, of `total`.
+
+    A trial that diverged is drawn anew, but no more than `total` times: where every draw diverges the search ends.
+    """
+    return max(0, min(total, 2 * total - count(trials)["failed"]) - done(trials))
+
+
+def _rank(trial: FrozenTrial) -> tuple[float, float, int]:
+    return trial.value or 0.0, -trial.user_attrs[FIT]["val_loss"], -trial.user_attrs[INDEX]
+
+
+def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
+    """The finished trial with the highest validation top-1; among equals, which are common, the lowest loss.
+
+    Raises NoFinishedTrialError where none of the study `name` finished.
+    """
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if finished:
+        return max(finished, key=_rank)
+    reasons = sorted({failure(trial) for trial in trials if failure(trial)})
+    raise NoFinishedTrialError(
+        f"wanted a finished trial in {name}. Received: only failed ones ({'; '.join(reasons)}). "
+        "Try: more --epochs, another --batch_size, or other --weights"
+    )

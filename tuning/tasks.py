@@ -1,0 +1,144 @@
+"""What runs on an executor: plain functions that write nothing.
+
+The fits of a round of heads, and one fine-tuning, are `fit_trials`; the features of pictures are extract.features_of.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from pipeline.config import TrainConfig
+from pipeline.tracking import environment_tags
+from pipeline.training.fit import Curves, Fit
+from pipeline.training.trainers import Trainer
+from tuning import sampling
+from tuning.studies import ENQUEUED, FIT, INDEX, TASK
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a task tells after each epoch.
+
+    Attributes:
+        number: from 1.
+        indices: int (A,), which of the task's trials were in training.
+        scores: name -> float (A,), of these trials.
+        stopped: how many of them the pruner stopped.
+        ended: seconds since 1970.
+    """
+
+    number: int
+    indices: np.ndarray
+    scores: Curves
+    stopped: int
+    ended: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+        value: the objective; None for a trial that failed.
+        fit: all else that is kept with the trial, of what JSON can hold: curves (name -> a value for each epoch),
+            best_epoch (from 1), best_val_top1, val_loss (at the best epoch), failure (why it is worthless, or empty),
+            seconds (its share of the task's), started and ended (of the task, seconds since 1970), epoch_ends (the
+            same, of each epoch; only of networks), device.
+        rungs: what successive halving keeps with it.
+    """
+
+    state: TrialState
+    value: float | None
+    fit: dict[str, Any]
+    rungs: dict[str, float]
+
+    def as_trial(
+        self, trial: Trial, index: int, task: tuple[int, int], asked: Mapping[str, float] | None
+    ) -> FrozenTrial:
+        """What is written of it.
+
+        Args:
+            trial: that it came of.
+            task: index of its task's first trial, and how many there are.
+            asked: what a person asked for.
+        """
+        frozen = create_trial(
+            state=self.state,
+            value=self.value,
+            params=trial.params,
+            distributions=trial.distributions,
+            intermediate_values=dict(enumerate(self.fit["curves"].get("val_top1", ()), start=1)),
+            system_attrs=self.rungs,
+            user_attrs={
+                INDEX: index,
+                TASK: list(task),
+                **({} if asked is None else {ENQUEUED: dict(asked)}),
+                FIT: self.fit,
+            },
+        )
+        # In local time, as Optuna's own trials are; `fit` has it in UTC.
+        frozen.datetime_complete = datetime.fromtimestamp(self.fit["ended"])
+        frozen.datetime_start = frozen.datetime_complete - timedelta(seconds=self.fit["seconds"])
+        return frozen
+
+
+def fit_trials(
+    trainer: Trainer, configs: Sequence[TrainConfig], trials: Sequence[Trial], tell: Callable[[Epoch], None]
+) -> list[Outcome]:
+    """Trains one head, or one network, for each of `configs`.
+
+    Args:
+        trials: of a study in memory, one for each config: told of every epoch, they say which are pruned.
+    """
+    started = time.time()
+    epoch_ends: list[list[float]] = [[] for _ in trials]
+
+    def watch(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
+        kept, ended = np.ones(len(indices), bool), time.time()
+        for slot, (index, top1) in enumerate(zip(indices, scores["val_top1"].tolist(), strict=True)):
+            trials[index].report(top1, epoch)
+            kept[slot] = epoch == configs[0].epochs or not trials[index].should_prune()
+            epoch_ends[index].append(ended)
+        tell(Epoch(epoch, indices, scores, int((~kept).sum()), ended))
+        return kept
+
+    fits = trainer.fit(configs, watch)
+    ended = time.time()
+    times = {"seconds": round((ended - started) / len(trials), 3), "started": started, "ended": ended}
+    one_by_one = not configs[0].freeze_conv
+    return [
+        _outcome(trial, fit, times | ({"epoch_ends": ends} if one_by_one else {}))
+        for trial, fit, ends in zip(trials, fits, epoch_ends, strict=True)
+    ]
+
+
+def _outcome(trial: Trial, fit: Fit[Any], times: dict[str, Any]) -> Outcome:
+    """A pruned trial's value is its last validation top-1, as Optuna has it; a finished one's is its best."""
+    kept: dict[str, Any] = {
+        "curves": {name: [_short(value) for value in values] for name, values in fit.curves.items()},
+        "best_epoch": fit.best_epoch,
+        "failure": fit.failure,
+        "device": environment_tags()["device"],
+        **times,
+    }
+    rungs = sampling.rungs(trial)
+    if fit.failure:
+        return Outcome(TrialState.FAIL, None, kept, rungs)
+    val_top1 = kept["curves"]["val_top1"]
+    best = val_top1[fit.best_epoch - 1]
+    kept |= {"best_val_top1": best, "val_loss": kept["curves"]["val_loss"][fit.best_epoch - 1]}
+    state = TrialState.PRUNED if fit.pruned else TrialState.COMPLETE
+    return Outcome(state, val_top1[-1] if fit.pruned else best, kept, rungs)
+
+
+def _short(value: Any) -> float:
+    """Float32 is what was computed; nine digits are all of it, and half the text."""
+    return float(f"{value:.9g}") if math.isfinite(value) else float(value)
