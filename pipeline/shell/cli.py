@@ -6,15 +6,18 @@ import contextlib
 import dataclasses
 import errno
 import io
+import os
 import re
 import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
+from pipeline.shell import folders
 from pipeline.shell.errors import UserError
 
 Config = TypeVar("Config")
@@ -51,10 +54,17 @@ def parse(config_class: type[Config], args: Sequence[str] | None = None) -> Conf
 
 
 def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
-    """Calls `main` and exits: 0 done, 2 wrong input, 130 interrupted (SIGINT and SIGTERM alike)."""
+    """Calls `main` in the folder that the command was called in (see folders.py), and exits.
+
+    Exit codes: 0 done, 2 wrong input, 130 interrupted (SIGINT and SIGTERM alike).
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        started, home = Path.cwd(), folders.home()
+        os.chdir(home)
         main()
+        if home != started:
+            print(f"Results are in {home}, unless a flag named another folder.")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
