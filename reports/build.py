@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import tracking
 from pipeline.config import ReportConfig
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError, first_line
-from pipeline.tracking import Tracker
 from reports import page, tables
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 ARTIFACT = "report.html"
 

@@ -82,7 +82,7 @@ def _cell(tables: Tables, row: Any, key: str, label: str, sweep: Any) -> CellCon
     trials, confusion = own(tables.trials), own(tables.confusion)
     curves = _curves(key, own(tables.curves), trials)
     ranges = figures.ranges(sweep.settings)
-    search = _search(key, trials, ranges)
+    search = _search(key, trials, own(tables.importance), ranges)
     failures = _failures(key, own(tables.per_class), confusion)
     pairs = figures.confused_pairs(confusion)
     savings = _found(
@@ -105,10 +105,10 @@ def _curves(key: str, curves: pd.DataFrame, trials: pd.DataFrame) -> list[Plot]:
     )
 
 
-def _search(key: str, trials: pd.DataFrame, ranges: figures.Ranges) -> list[Plot]:
+def _search(key: str, trials: pd.DataFrame, importance: pd.DataFrame, ranges: figures.Ranges) -> list[Plot]:
     return _found(
         _plot(f"{key}-history", "History of the best value", figures.HISTORY, trials),
-        _plot(f"{key}-importances", "What mattered", figures.IMPORTANCES, trials, ranges),
+        _plot(f"{key}-importances", "What mattered", figures.IMPORTANCES, importance),
         _plot(f"{key}-parallel", "Parallel coordinates", figures.PARALLEL, trials, ranges),
         *(
             _plot(f"{key}-{_key(name)}", f"Slice: {words}", figures.SLICE, trials, name, ranges)

@@ -18,7 +18,7 @@ UNKNOWN = "not recorded"
 # Settings of a sweep that say where things lie, or what stands on the page anyway; all others are its protocol.
 NO_PROTOCOL = frozenset(
     {
-        *("dataset", "data_dir", "work_dir", "experiment", "storage", "workers"),
+        *("dataset", "data_dir", "work_dir", "experiment", "storage"),
         *("alphas", "resolutions", "trials", "skip_unreadable", "plan"),
     }
 )

@@ -1,4 +1,4 @@
-"""The published numbers that ours stand beside; reports/rows.csv is the only place that holds them."""
+"""The published numbers that ours stand beside; published.csv holds them, and nothing else does."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class CurvesInfo(NamedTuple):
 
     Attributes:
         trials: how many have a curve.
-        of_trials: how many there are, without the interrupted ones, each of which was done again.
+        of_trials: how many there are, without those that were killed, which are done again.
         others_train, others_val: all trials but the best, one behind the other with gaps between.
         best_number: the best trial's, None before any is complete.
         final: the final model on train + val, which has no validation.
@@ -68,8 +68,8 @@ def thin(curves: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
 def curves_info(curves: pd.DataFrame, trials: pd.DataFrame, family: Family) -> CurvesInfo | None:
     """From the curves and trials of one cell; None where none of the family would be drawn."""
     train, val = f"train_{family}", f"val_{family}"
-    interrupted = trials["state"] == "INTERRUPTED"
-    is_shown = curves["metric"].isin([train, val]) & ~curves["number"].isin(trials.loc[interrupted, "number"])
+    killed = trials["state"] == "KILLED"
+    is_shown = curves["metric"].isin([train, val]) & ~curves["number"].isin(trials.loc[killed, "number"])
     shown = thin(curves[is_shown])
     winner = best(trials)
     number = None if winner is None else int(winner["number"])
@@ -77,7 +77,7 @@ def curves_info(curves: pd.DataFrame, trials: pd.DataFrame, family: Family) -> C
     info = CurvesInfo(
         family=family,
         trials=shown.loc[shown["number"] != FINAL, "number"].nunique(),
-        of_trials=int((~interrupted).sum()),
+        of_trials=int((~killed).sum()),
         others_train=_line(others, train),
         others_val=_line(others, val),
         best_number=number,

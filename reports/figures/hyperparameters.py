@@ -13,7 +13,6 @@ from reports.figures.axes import RANGES, TITLES, TOP1, Hyperparameter, Ranges, l
 from reports.figures.chart import Chart
 from reports.figures.frames import best, complete, rows
 from reports.figures.labels import inert, lines, number_or_none, pct, short
-from tuning.importance import importances
 
 EDGE = 0.05  # of a range's length on the log scale
 _STATES = {"COMPLETE": ("complete", "circle", style.COLORS[0]), "PRUNED": ("pruned", "circle-open", style.GREY)}
@@ -31,7 +30,7 @@ class Dot(NamedTuple):
 
 
 class HistoryInfo(NamedTuple):
-    """Without interrupted trials, each of which was done again under another number."""
+    """Trials that have not ended are left out."""
 
     dots: list[Dot]  # over the trial numbers
     running_best: list[tuple[int, float]]  # of the complete trials
@@ -47,15 +46,15 @@ class SliceInfo(NamedTuple):
 
 
 class ImportancesInfo(NamedTuple):
-    """Shares of 1, the greatest first; std over the random forests that were asked."""
+    """Shares of 1, the greatest first; `deviations` are between the random forests that were asked."""
 
-    names: list[str]
+    names: list[Hyperparameter]
     means: list[float]
-    stds: list[float]
+    deviations: list[float]
 
 
 def history_info(trials: pd.DataFrame) -> HistoryInfo | None:
-    """From the trials of one cell; None where none has ended by itself."""
+    """From the trials of one cell; None where none has ended."""
     dots = _dots(trials, trials["number"].astype(float))
     broken = trials[trials["state"] == "FAIL"]
     failed = [(int(row.number), lines(f"trial {row.number} failed", inert(row.error, 100))) for row in rows(broken)]
@@ -136,22 +135,25 @@ def slice_alt(info: SliceInfo) -> str:
 SLICE = Chart(slice_info, slice_figure, slice_alt)
 
 
-def importances_info(trials: pd.DataFrame, ranges: Ranges = RANGES) -> ImportancesInfo | None:
-    """From the trials of one cell; None where they are too few to tell."""
-    found = sorted(importances(trials, ranges["learning_rate"]).items(), key=lambda item: -item[1][0])
-    if not found:
+def importances_info(importance: pd.DataFrame) -> ImportancesInfo | None:
+    """From the importances of one cell; None where its trials were too few to tell."""
+    known = importance[importance["mean"].notna()].sort_values("mean", ascending=False, kind="stable")
+    if known.empty:
         return None
-    means, stds = zip(*(numbers for _, numbers in found), strict=True)
-    return ImportancesInfo([name for name, _ in found], list(means), list(stds))
+    return ImportancesInfo(*(known[column].tolist() for column in ("hyperparameter", "mean", "deviation")))
 
 
 def importances_figure(info: ImportancesInfo) -> go.Figure:
     """A bar for each hyperparameter, with the deviation between random forests."""
-    names = [TITLES[name] for name in info.names]  # type: ignore[index]
     trace = go.Bar(
         x=[100 * mean for mean in info.means],
-        y=names,
-        error_x={"array": [100 * std for std in info.stds], "color": style.COLORS[1], "thickness": 1.5, "width": 4},
+        y=[TITLES[name] for name in info.names],
+        error_x={
+            "array": [number_or_none(100 * deviation) for deviation in info.deviations],
+            "color": style.COLORS[1],
+            "thickness": 1.5,
+            "width": 4,
+        },
         hovertemplate="%{y}: %{x:.0f} ± %{error_x.array:.0f} %<extra></extra>",
         marker={"color": style.COLORS[0]},
         orientation="h",
@@ -163,8 +165,8 @@ def importances_figure(info: ImportancesInfo) -> go.Figure:
 
 def importances_alt(info: ImportancesInfo) -> str:
     shares = [
-        f"{TITLES[name]} {pct(mean, 0)} (± {100 * std:.0f})"  # type: ignore[index]
-        for name, mean, std in zip(info.names, info.means, info.stds, strict=True)
+        f"{TITLES[name]} {pct(mean, 0)} (± {100 * deviation:.0f})"
+        for name, mean, deviation in zip(info.names, info.means, info.deviations, strict=True)
     ]
     return f"Share of the variance of validation top-1 by hyperparameter: {', '.join(shares)}."
 
@@ -190,10 +192,10 @@ def _edge(name: Hyperparameter, value: float, span: tuple[float, float]) -> str:
     if not value > 0:
         return ""
     low, high = span
-    place = math.log(value / low) / math.log(high / low)
-    if EDGE < place < 1 - EDGE:
+    share = math.log(value / low) / math.log(high / low)  # of the way from the low end to the high one
+    if EDGE < share < 1 - EDGE:
         return ""
-    end, bound = ("lower", low) if place <= EDGE else ("upper", high)
+    end, bound = ("lower", low) if share <= EDGE else ("upper", high)
     return f"{TITLES[name]} {short(value)} is near its {end} end, {short(bound)}"
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from pipeline.shell.errors import UserError
-from pipeline.tracking import RunRecord, Tracker
+from pipeline.tracking import RunRecord
 from pipeline.tracking.runs import KIND_TAG
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 SHORTEST_PREFIX = 6  # letters of a run's id
 SHOWN = 5  # sweeps in a message

@@ -6,13 +6,16 @@ import io
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.scoring import metrics
-from pipeline.tracking import Tracker
-from reports.tables.rows import NUMBER, TEXT, WHOLE, Row, frame
+from reports.tables.rows import DRAWN, NUMBER, TEXT, WHOLE, Row, frame
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 FINAL = -1  # the number under which the final model's curves stand
 CURVE_NAMES = ("train_loss", "train_top1", "val_loss", "val_top1", "learning_rate")
@@ -23,6 +26,7 @@ PER_CLASS = {
     **{"pictures": WHOLE, "correct": WHOLE, "top1": NUMBER},
 }
 CONFUSION = {**dict.fromkeys(("sweep", "cell", "truth", "answer"), TEXT), "count": WHOLE}
+IMPORTANCE = {**dict.fromkeys(("sweep", "cell", "hyperparameter"), TEXT), "mean": NUMBER, "deviation": NUMBER}
 
 
 def curves(tracker: Tracker, cells: Sequence[tuple[Row, Sequence[Row]]], curve_trials: int | None) -> pd.DataFrame:
@@ -61,13 +65,13 @@ def shown(trials: Sequence[Row], best: float, count: int | None) -> list[Row]:
     if count is None or count >= len(trials):
         return list(trials)
 
-    def rank(trial: Row) -> tuple[bool, bool, float]:
+    def badness(trial: Row) -> tuple[bool, bool, float]:
         known = math.isfinite(trial["val_top1"])
         return trial["number"] != best, not known, -trial["val_top1"] if known else 0.0
 
-    ranked = sorted(trials, key=rank)
+    ranked = sorted(trials, key=badness)
     chosen = np.linspace(0, len(ranked) - 1, count).round().astype(int)
-    return sorted((ranked[place] for place in chosen), key=lambda trial: trial["number"])
+    return sorted((ranked[rank] for rank in chosen), key=lambda trial: trial["number"])
 
 
 def per_class(sweep: str, cell: str, text: str) -> pd.DataFrame:
@@ -87,6 +91,15 @@ def confusion(sweep: str, cell: str, text: str) -> pd.DataFrame:
     return table.assign(sweep=sweep, cell=cell)[list(CONFUSION)].astype(CONFUSION)
 
 
-def joined(parts: Iterable[pd.DataFrame], columns: Mapping[str, str]) -> pd.DataFrame:
-    """One frame of all, with these columns where there is no part, too."""
-    return pd.concat([frame([], columns), *parts], ignore_index=True).astype(columns)
+def importance(sweep: str, cell: str, text: str) -> pd.DataFrame:
+    """`text` is what the search left as importance.csv. Raises ValueError where it names another hyperparameter."""
+    table = pd.read_csv(io.StringIO(text), dtype={"hyperparameter": str})
+    if unknown := set(table["hyperparameter"]) - {*DRAWN}:
+        raise ValueError(f"the hyperparameter {min(unknown)!r}")
+    return table.assign(sweep=sweep, cell=cell)[list(IMPORTANCE)].astype(IMPORTANCE)
+
+
+def joined(parts: Iterable[pd.DataFrame | None], columns: Mapping[str, str]) -> pd.DataFrame:
+    """One frame of all that are not None, with these columns even where there is none."""
+    found = (part for part in parts if part is not None)
+    return pd.concat([frame([], columns), *found], ignore_index=True).astype(columns)

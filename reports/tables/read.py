@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipeline.shell.errors import UserError
-from pipeline.tracking import RunRecord, Tracker
+from pipeline.tracking import RunRecord
 from pipeline.tracking.runs import KIND_TAG
 from reports.tables import detail, rows
 from reports.tables.choice import dataset, find, labels, sweeps
 from reports.tables.rows import Row
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 CURVE_TRIALS = 40  # all of a cell, at the usual number; a chart of more shows a thicket
 
@@ -26,11 +30,12 @@ class Tables:
         sweeps: a row each. `sweep`, by which the other frames name it, is unique and short; started is in UTC; seconds
             go from the start to the last end, pauses included; settings is the dict of its params.
         cells: a row for each cell, finished or not. Deltas are ours minus what was published for the same data set.
-        trials: a row each; state is COMPLETE, PRUNED, FAIL, INTERRUPTED (done again under another number) or
-            RUNNING (half-written). val_top1 is the best epoch's;
-            is_best marks the cell's winner.
+        trials: a row each; number is its index in the search, from 0; state is COMPLETE, PRUNED or FAIL, or RUNNING or
+            KILLED for one that has not ended. val_top1 is the best epoch's; is_best marks the cell's winner.
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
-        per_class, confusion: of the tests; confusion lists the counts above 0 alone.
+        per_class, confusion: of the tests; confusion lists only counts above 0.
+        importance: a row for each cell and hyperparameter, of cells with enough complete trials; mean is its share of
+            the variance, as the search worked it out, and deviation the spread of that between random forests.
     """
 
     sweeps: pd.DataFrame
@@ -39,6 +44,7 @@ class Tables:
     curves: pd.DataFrame
     per_class: pd.DataFrame
     confusion: pd.DataFrame
+    importance: pd.DataFrame
 
 
 def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = CURVE_TRIALS) -> Tables:
@@ -55,14 +61,12 @@ def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = 
     chosen = [find(tracker, known, run_id) for run_id in sweep_ids]
     names = labels(chosen)
     cells = [cell for sweep in chosen for cell in _read_cells(tracker, names[sweep.run_id], sweep)]
-    per_class, confusion = _read_tests(tracker, [cell for cell, _ in cells])
     return Tables(
         rows.frame([rows.sweep_row(names[sweep.run_id], sweep) for sweep in chosen], rows.SWEEPS),
         rows.frame([cell for cell, _ in cells], rows.CELLS),
         rows.frame([trial for _, trials in cells for trial in trials], rows.TRIALS),
         detail.curves(tracker, cells, curve_trials),
-        per_class,
-        confusion,
+        *_read_artifacts(tracker, [cell for cell, _ in cells]),
     )
 
 
@@ -75,32 +79,37 @@ def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Ro
     found = {}
     for run in sorted(runs, key=lambda run: ("test_top1" in run.metrics, run.started)):
         trials = rows.trials_of(tracker.children(run.run_id))
-        cell = rows.place(run, trials.values())
+        cell = rows.cell_of(run, trials.values())
         if cell is not None:
             row = rows.cell_row(label, cell, dataset(sweep), run, trials)
             found[cell] = row, rows.trial_rows(label, cell, row["best_trial"], trials)
     return [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
 
 
-def _read_tests(tracker: Tracker, cells: Sequence[Row]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """per_class and confusion, of the cells that were tested."""
-    per_class: list[pd.DataFrame] = []
-    confusion: list[pd.DataFrame] = []
-    for cell in cells:
-        if math.isnan(cell["test_top1"]):
-            continue
-        for name, read, found in (
-            ("per_class.csv", detail.per_class, per_class),
-            ("confusion.csv", detail.confusion, confusion),
-        ):
-            text = tracker.read_text(cell["run_id"], name)
-            if not text:
-                continue
-            try:
-                found.append(read(cell["sweep"], cell["cell"], text))
-            except (KeyError, ValueError) as error:
-                raise UserError(
-                    f"wanted {name} of the run {cell['run_id']} as alpharho's test writes it. Received: {error}. "
-                    "Try: delete that artifact, or test the cell again with `python -m pipeline.evaluate`"
-                ) from error
-    return detail.joined(per_class, detail.PER_CLASS), detail.joined(confusion, detail.CONFUSION)
+def _read_artifacts(tracker: Tracker, cells: Sequence[Row]) -> list[pd.DataFrame]:
+    """per_class, confusion and importance, of the cells that were tested; a file that is not there gives no rows."""
+    tested = [cell for cell in cells if not math.isnan(cell["test_top1"])]
+    return [
+        detail.joined((_parsed(tracker, cell, name, parse) for cell in tested), columns)
+        for name, parse, columns in (
+            ("per_class.csv", detail.per_class, detail.PER_CLASS),
+            ("confusion.csv", detail.confusion, detail.CONFUSION),
+            ("importance.csv", detail.importance, detail.IMPORTANCE),
+        )
+    ]
+
+
+def _parsed(
+    tracker: Tracker, cell: Row, name: str, parse: Callable[[str, str, str], pd.DataFrame]
+) -> pd.DataFrame | None:
+    """One artifact of a cell's run; None where there is none. Raises UserError where it cannot be read."""
+    text = tracker.read_text(cell["run_id"], name)
+    if not text:
+        return None
+    try:
+        return parse(cell["sweep"], cell["cell"], text)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"wanted {name} of the run {cell['run_id']} as alpharho writes it. Received: {error}. "
+            "Try: delete that artifact; the page is then made without it."
+        ) from error

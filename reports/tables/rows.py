@@ -48,8 +48,7 @@ TRIALS = {
     **{"error": TEXT, "started": TIME, "is_best": "bool"},
 }
 
-_STATES = ("COMPLETE", "PRUNED", "FAIL")
-_NUMBER = re.compile(r"#(\d+)$")  # at the end of a trial's key
+_NUMBER = re.compile(r"@[0-9a-f]{8}#(\d+)$")  # at the end of a trial's key, "<study>@<8 hex>#<index>"
 
 
 def frame(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
@@ -72,12 +71,12 @@ def sweep_row(label: str, run: RunRecord) -> Row:
 
 
 def trials_of(runs: Iterable[RunRecord]) -> dict[int, RunRecord]:
-    """Number -> run, ascending. Of a trial that two processes wrote at once, one that is whole; as Ledger does.
+    """Number -> run, ascending. Where a killed trial is done again, the new run counts.
 
     Runs below a cell that are not trials of ours are left out.
     """
     found: dict[int, RunRecord] = {}
-    for run in sorted(runs, key=lambda run: (run.status == "RUNNING", run.run_id)):
+    for run in sorted(runs, key=lambda run: (_state(run) == "KILLED", run.run_id)):
         if match := _NUMBER.search(run.key):
             found.setdefault(int(match[1]), run)
     return dict(sorted(found.items()))
@@ -109,7 +108,7 @@ def _trial_row(label: str, cell: Cell, number: int, run: RunRecord) -> Row:
     }
 
 
-def place(run: RunRecord, trials: Iterable[RunRecord]) -> Cell | None:
+def cell_of(run: RunRecord, trials: Iterable[RunRecord]) -> Cell | None:
     """Which cell a run is of: by its params, by its trials', or by its name while it has neither.
 
     None for a run below a sweep that is no cell of ours.
@@ -140,13 +139,8 @@ def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[
 
 
 def _state(run: RunRecord) -> str:
-    """A run that is still open is being written, or was left half-written, whatever its tag says."""
-    if run.status == "RUNNING":
-        return "RUNNING"
-    known = run.tags.get(STATE_TAG, "")
-    if run.status == "KILLED" and known != "PRUNED":
-        return "INTERRUPTED"
-    return known if known in _STATES else "COMPLETE" if run.status == "FINISHED" else "FAIL"
+    """Optuna's, once the run is closed; RUNNING while it is trained or written, KILLED if it was killed meanwhile."""
+    return run.status if run.status == "RUNNING" else run.tags.get(STATE_TAG, run.status)
 
 
 def _costs(trials: Iterable[RunRecord]) -> dict[str, float]:

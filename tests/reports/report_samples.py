@@ -15,15 +15,20 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from pipeline.config import Cell, Protocol, SweepConfig, TrainConfig, as_params
 from pipeline.scoring import metrics
 from pipeline.scoring.published import find_published, imagenet_note
-from pipeline.tracking import RunRecord, Tracker, TrialRun, records
+from pipeline.tracking import RunRecord, TrialRun, records
 from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG
 from pipeline.tracking.trials import create
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 CELLS = (Cell(0.25, 48), Cell(0.25, 96), Cell(0.5, 48), Cell(0.5, 96))
 DOGS = (Cell(0.75, 192), Cell(0.75, 224), Cell(1.0, 192), Cell(1.0, 224))  # published: dataset="stanford_dogs"
@@ -34,6 +39,7 @@ DEVICE = {
     "versions": "python 3.11.7, tensorflow 2.21.0, keras 3.15.1, optuna 5.0.0, mlflow 3.17.2, numpy 2.4.6",
 }
 PICTURES = 1437
+DRAWN = ("learning_rate", "beta_1", "beta_2")
 ODD_NAMES = (
     *("<script>alert(1)</script>", "\"quoted\", 'so'", "北京犬", "мопс", "NA", "null", "007", ""),
     *("two\nlines", "</td>&amp;", "a rather long name of a class that nobody would want to read in a narrow chart"),
@@ -74,7 +80,7 @@ def write_sweep(
         classes: their names, or how many.
         weights: "imagenet" and "none" allow other alphas than "tiny" does; with "none" whole networks are trained.
         started: aware; the runs follow each other from then on.
-        running: it was not finished: the last cell has no test, and its last trial is half-written.
+        running: it was not finished: the last cell has no test, and its last trial is in training.
         empty: the last cell has no trial, and with it nothing but its name.
         bare: as an earlier version might have left it: without device, data set, costs, times, curves and tables.
     """
@@ -191,15 +197,13 @@ class _Sample:
         """What the test of the best of these trials leaves on the cell's run."""
         complete = [trial for trial in published if trial.tags["optuna.state"] == "COMPLETE"]
         winner = max(complete, key=lambda trial: trial.metrics["best_val_top1"])
-        drawn = ("learning_rate", "beta_1", "beta_2")
-        self.tracker.log_params(run_id, {**_without(as_params(base), drawn), "cell": base.cell.name})
-        rates = {name: float(str(winner.params[name])) for name in drawn}
+        self.tracker.log_params(run_id, {**_without(as_params(base), DRAWN), "cell": base.cell.name})
+        rates = {name: float(str(winner.params[name])) for name in DRAWN}
         states = [trial.tags["optuna.state"] for trial in published]
         counts = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
         found = {
             **rates,
             **{f"trials_{name}": float(states.count(state)) for name, state in counts.items()},
-            **{"trials_interrupted": 0.0, "trials_running": 0.0},
             "best_val_top1": winner.metrics["best_val_top1"],
             "best_trial": float(winner.key.rpartition("#")[2]),
             "tested_with": float(len(published)),
@@ -212,6 +216,8 @@ class _Sample:
             self.tracker.set_tags(run_id, {"caveat": caveat})
         if self.bare:
             return
+        if len(complete) >= 4:  # as many as the search asks for
+            self.tracker.log_table(run_id, self._importance(), "importance.csv")
         epochs = int(winner.metrics["best_epoch"])
         curves = {name: np.asarray(winner.curves[name])[:epochs] for name in ("train_loss", "train_top1")}
         self.tracker.log_curves(run_id, curves)
@@ -247,6 +253,11 @@ class _Sample:
         np.add.at(counts, (rows, (rows + 1) % size), near)
         np.add.at(counts, (rows, (rows + 2) % size), 36 - right - near)
         return counts
+
+    def _importance(self) -> pd.DataFrame:
+        """Shares that sum to 1."""
+        shares = self.rng.dirichlet([8, 2, 1])
+        return pd.DataFrame({"hyperparameter": [*DRAWN], "mean": shares, "deviation": 0.1 * shares})
 
     def _costs(self, base: TrainConfig) -> dict[str, float]:
         if self.bare:

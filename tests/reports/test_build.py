@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_samples import CELLS, write_sweep
 
 from pipeline.shell.errors import UserError
 from reports.build import build
+from tests.reports.report_samples import CELLS, write_sweep
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,8 +15,8 @@ FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
 
 
 def of(sweeps: list[dict], cells: list[dict]) -> list[str]:
-    none = pd.DataFrame()
-    return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), none, none, none, none))
+    unread = [pd.DataFrame()] * 5
+    return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), *unread))
 
 
 def test_a_good_sweep_needs_none():

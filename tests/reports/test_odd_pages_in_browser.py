@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.report_samples import CELLS, ODD_NAMES, write_sweep
 
 from pipeline.config import Cell
 from pipeline.tracking import connect
 from reports.build import build
 from tests.browser import TOO_WIDE, column, opened
+from tests.reports.report_samples import CELLS, ODD_NAMES, write_sweep
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = "<img src=x onerror=alert(1)>"

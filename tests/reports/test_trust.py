@@ -6,10 +6,10 @@ import dataclasses
 import math
 
 import pytest
-from report_samples import CELLS, write_sweep
 
 from pipeline.config import SweepConfig
 from reports import tables, trust
+from tests.reports.report_samples import CELLS, write_sweep
 
 
 def test_settings_that_are_no_protocol_are_settings():

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.figures import samples
 
 from reports.figures import axes
-from tuning.search_space import DISTRIBUTIONS, distributions
+from tests.reports.figures import frame_samples
 
 
 @pytest.mark.parametrize(
@@ -40,13 +39,6 @@ def test_an_axis_of_one_point_has_a_length():
     assert high > low
 
 
-def test_the_ranges_are_those_of_the_search():
-    searched = [(range_.low, range_.high) for range_ in DISTRIBUTIONS.values()]
-    assert list(axes.RANGES.values()) == searched
-    searched = [(range_.low, range_.high) for range_ in distributions(finetunes=True).values()]
-    assert list(axes.FINETUNING_RANGES.values()) == searched
-
-
 @pytest.mark.parametrize(
     ("settings", "finetunes"),
     [
@@ -62,6 +54,6 @@ def test_finetuning_is_known_by_the_settings(settings, finetunes):
 
 
 def test_betas_are_shown_as_they_are_searched():
-    trials = samples.trials(5)
+    trials = frame_samples.trials(5)
     assert list(axes.searched(trials, "learning_rate")) == list(trials["learning_rate"])
     assert list(axes.searched(trials, "beta_2")) == list(1 - trials["beta_2"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from tests.figures import samples
 
 from pipeline.scoring.metrics import wilson_interval
 from reports.figures import classes
+from tests.reports.figures import frame_samples
 
 
 def frame(count: int) -> pd.DataFrame:
-    return samples.per_class(samples.confusion(count))
+    return frame_samples.per_class(frame_samples.confusion(count))
 
 
 def test_the_worst_come_first_with_their_intervals():
@@ -50,7 +50,7 @@ def test_a_class_without_pictures_is_left_out():
 
 @pytest.mark.parametrize("at", ["ticktext", "hovertext"])
 def test_names_are_inert(at):
-    info = classes.per_class_info(samples.per_class(samples.confusion(10, names=samples.HOSTILE)))
+    info = classes.per_class_info(frame_samples.per_class(frame_samples.confusion(10, names=frame_samples.HOSTILE)))
     drawn = classes.per_class_figure(info)
     shown = drawn.layout.yaxis.ticktext if at == "ticktext" else drawn.data[0].hovertext
     text = " ".join(shown).replace("<b>", "").replace("</b>", "").replace("<br>", "")  # ours

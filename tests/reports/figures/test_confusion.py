@@ -7,13 +7,13 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from tests.figures import samples
 
 from reports.figures import confusion
+from tests.reports.figures import frame_samples
 
 
 def test_the_matrix_is_the_counts_in_another_order():
-    frame = samples.confusion(20)
+    frame = frame_samples.confusion(20)
     info = confusion.confusion_info(frame)
     counts = frame.set_index(["truth", "answer"])["count"]
     assert sorted(info.names) == sorted(frame["truth"].unique())
@@ -24,14 +24,14 @@ def test_the_matrix_is_the_counts_in_another_order():
 
 
 def test_look_alikes_stand_side_by_side():
-    info = confusion.confusion_info(samples.confusion(60))
+    info = confusion.confusion_info(frame_samples.confusion(60))
     offset = np.abs(np.subtract.outer(range(60), range(60)))
     wrong = info.counts * (offset > 0)
     assert wrong[offset <= 4].sum() > 0.6 * wrong.sum()  # groups of five; at random it would be 0.13
 
 
 def test_of_many_classes_the_most_confused_are_shown():
-    frame = samples.confusion(1000)
+    frame = frame_samples.confusion(1000)
     info = confusion.confusion_info(frame)
     assert len(info.names) == confusion.MOST_CLASSES
     assert info.classes == 1000
@@ -43,14 +43,14 @@ def test_of_many_classes_the_most_confused_are_shown():
 
 
 def test_a_thousand_classes_take_no_time():
-    frame = samples.confusion(1000)
+    frame = frame_samples.confusion(1000)
     started = time.perf_counter()
     confusion.confusion_figure(confusion.confusion_info(frame))
     assert time.perf_counter() - started < 3
 
 
 def test_only_what_occurs_is_in_the_figure():
-    frame = samples.confusion(120)
+    frame = frame_samples.confusion(120)
     info = confusion.confusion_info(frame)
     trace = confusion.confusion_figure(info).data[0]
     missing = sum(info.counts.diagonal() == 0)
@@ -60,13 +60,13 @@ def test_only_what_occurs_is_in_the_figure():
 
 @pytest.mark.parametrize(("classes", "is_labelled"), [(40, True), (41, False)])
 def test_names_stand_along_the_axes_where_there_is_room(classes, is_labelled):
-    drawn = confusion.confusion_figure(confusion.confusion_info(samples.confusion(classes)))
+    drawn = confusion.confusion_figure(confusion.confusion_info(frame_samples.confusion(classes)))
     assert drawn.layout.xaxis.showticklabels is is_labelled
     assert len(drawn.layout.yaxis.ticktext) == classes  # on hover they are read from here
 
 
 def test_names_are_inert():
-    info = confusion.confusion_info(samples.confusion(10, names=samples.HOSTILE))
+    info = confusion.confusion_info(frame_samples.confusion(10, names=frame_samples.HOSTILE))
     drawn = confusion.confusion_figure(info)
     for shown in (drawn.layout.xaxis.ticktext, drawn.layout.yaxis.ticktext, drawn.data[0].text):
         assert "<" not in "".join(shown)

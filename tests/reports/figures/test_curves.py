@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from tests.figures import samples
 
 from reports.figures import curves
+from tests.reports.figures import frame_samples
 
-TRIALS = samples.trials()
-CURVES = samples.curves(TRIALS)
+TRIALS = frame_samples.trials()
+CURVES = frame_samples.curves(TRIALS)
 
 
 def test_all_trials_are_one_trace_with_gaps():
@@ -65,10 +65,9 @@ def test_before_any_trial_is_complete_only_the_faint_lines_are_there():
     assert curves.curves_alt(info) == "Curves of top-1 over the epochs for 38 of 40 trials."
 
 
-def test_interrupted_trials_are_neither_shown_nor_counted():
-    state = TRIALS["state"].mask(
-        TRIALS["number"].isin([2, 16, 33]), "INTERRUPTED"
-    )  # all that failed, and one with curves
+def test_killed_trials_are_neither_shown_nor_counted():
+    all_failed_and_one_with_curves = [2, 16, 33]
+    state = TRIALS["state"].mask(TRIALS["number"].isin(all_failed_and_one_with_curves), "KILLED")
     info = curves.curves_info(CURVES, TRIALS.assign(state=state), "top1")
     assert curves.curves_alt(info).startswith("Curves of top-1 over the epochs for 37 trials.")
     assert info.others_val.values.count(None) == 37 - 1 - 1

@@ -11,17 +11,17 @@ from pathlib import Path
 import pandas as pd
 import plotly.io
 import pytest
-from tests.figures import samples
 
 from reports import figures
 from reports.figures.chart import Chart
 from reports.figures.labels import pct, short
+from tests.reports.figures import frame_samples
 
-TRIALS = samples.trials()
-CURVES = samples.curves(TRIALS)
-CONFUSION = samples.confusion(10, names=samples.HOSTILE)
-CELLS = samples.cells("digits")
-SWEEPS = samples.sweeps("digits")
+TRIALS = frame_samples.trials()
+CURVES = frame_samples.curves(TRIALS)
+CONFUSION = frame_samples.confusion(10, names=frame_samples.HOSTILE)
+CELLS = frame_samples.cells("digits")
+SWEEPS = frame_samples.sweeps("digits")
 
 CALLS: dict[str, tuple[Chart, tuple[object, ...]]] = {
     "tradeoff": (figures.TRADEOFF, (CELLS, SWEEPS)),
@@ -32,8 +32,8 @@ CALLS: dict[str, tuple[Chart, tuple[object, ...]]] = {
     "slice": (figures.SLICE, (TRIALS, "beta_1")),
     "parallel": (figures.PARALLEL, (TRIALS,)),
     "contour": (figures.CONTOUR, (TRIALS,)),
-    "importances": (figures.IMPORTANCES, (TRIALS,)),
-    "per class": (figures.PER_CLASS, (samples.per_class(CONFUSION),)),
+    "importances": (figures.IMPORTANCES, (frame_samples.importance(),)),
+    "per class": (figures.PER_CLASS, (frame_samples.per_class(CONFUSION),)),
     "confusion": (figures.CONFUSION, (CONFUSION,)),
     "savings": (figures.SAVINGS, (0.75, 192, 10.0)),
 }
@@ -76,7 +76,7 @@ def emptied(arg: object) -> object:
     return arg.assign(**dict.fromkeys(numbers, math.nan))
 
 
-@pytest.mark.parametrize("call", ["history", "slice", "parallel", "contour", "importances"])
+@pytest.mark.parametrize("call", ["history", "slice", "parallel", "contour"])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_search_that_just_began_raises_nothing(call, count):
     chart, args = CALLS[call]
@@ -90,7 +90,7 @@ def test_of_two_tied_trials_all_figures_name_the_winner():
     tied = TRIALS.assign(state="COMPLETE", best_epoch=5.0, is_best=TRIALS["number"] == 9)
     tied["val_top1"] = [0.99 if number in (3, 9) else 0.5 + number / 100 for number in tied["number"]]
     winner = tied.loc[9]
-    curves = figures.CURVES.info(samples.curves(tied), tied, "top1")
+    curves = figures.CURVES.info(frame_samples.curves(tied), tied, "top1")
     history = figures.HISTORY.info(tied)
     one_slice = figures.SLICE.info(tied, "learning_rate")
     assert [curves.best_number, history.best.number, one_slice.best.number] == [9, 9, 9]

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from tests.figures import samples
 
 from reports.figures import landscape
+from tests.reports.figures import frame_samples
 
-TRIALS = samples.trials()
+TRIALS = frame_samples.trials()
 COMPLETE = TRIALS[TRIALS["state"] == "COMPLETE"]
 
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from tests.figures import samples
 
 from pipeline.config import Cell
 from pipeline.networks import costs
 from reports.figures import tradeoff
+from tests.reports.figures import frame_samples
 
 
 def is_beaten(costs: list[float], values: list[float], k: int) -> bool:
@@ -33,8 +33,8 @@ def test_a_point_without_a_number_is_on_no_front():
 
 
 def test_our_cells_stand_beside_both_sources():
-    cells = samples.cells("stanford_dogs", samples.DOGS, 120)
-    info = tradeoff.tradeoff_info(cells, samples.sweeps("stanford_dogs"))
+    cells = frame_samples.cells("stanford_dogs", frame_samples.DOGS, 120)
+    info = tradeoff.tradeoff_info(cells, frame_samples.sweeps("stanford_dogs"))
     (ours,) = info.ours
     assert [point.label for point in ours.points] == ["0.75-192", "0.75-224", "1.0-192", "1.0-224"]
     assert [series.name for series in info.published] == ["paper", "replication"]
@@ -47,14 +47,14 @@ def test_our_cells_stand_beside_both_sources():
 
 
 def test_a_hover_tells_everything():
-    cells = samples.cells("stanford_dogs", samples.DOGS[:1], 120)
-    (ours,) = tradeoff.tradeoff_info(cells, samples.sweeps("stanford_dogs")).ours
+    cells = frame_samples.cells("stanford_dogs", frame_samples.DOGS[:1], 120)
+    (ours,) = tradeoff.tradeoff_info(cells, frame_samples.sweeps("stanford_dogs")).ours
     for part in (
         "0.75-192",
         "[",
         "top-5 99.0 %",
         "paper 80.5 %",
-        "report 70.6 %",
+        "replication 70.6 %",
         "1.93 M",
         "239 M",
         "29 complete",
@@ -64,23 +64,23 @@ def test_a_hover_tells_everything():
 
 
 def test_a_cell_without_a_test_is_not_drawn():
-    cells = samples.cells("digits")
+    cells = frame_samples.cells("digits")
     cells.loc[1, ["test_top1", "test_top1_low", "test_top1_high"]] = math.nan
-    info = tradeoff.tradeoff_info(cells, samples.sweeps("digits"), "params_total")
+    info = tradeoff.tradeoff_info(cells, frame_samples.sweeps("digits"), "params_total")
     assert [point.label for point in info.ours[0].points] == ["0.25-48", "0.5-48", "0.5-96"]
     assert info.published == []
 
 
 def test_an_interval_that_is_unknown_leaves_the_point():
-    cells = samples.cells("digits").assign(test_top1_low=math.nan, test_top1_high=math.nan, test_top5=math.nan)
-    info = tradeoff.tradeoff_info(cells, samples.sweeps("digits"))
+    cells = frame_samples.cells("digits").assign(test_top1_low=math.nan, test_top1_high=math.nan, test_top5=math.nan)
+    info = tradeoff.tradeoff_info(cells, frame_samples.sweeps("digits"))
     markers = tradeoff.tradeoff_figure(info).data[1]
     assert markers.error_y.array == (None,) * 4
     assert len(markers.y) == 4
 
 
 def test_the_figure_draws_the_front_in_steps_below_the_points():
-    info = tradeoff.tradeoff_info(samples.cells("digits"), samples.sweeps("digits"))
+    info = tradeoff.tradeoff_info(frame_samples.cells("digits"), frame_samples.sweeps("digits"))
     front, points = tradeoff.tradeoff_figure(info).data
     assert front.x == tuple(point.cost / 1e6 for point in info.fronts[0])
     assert list(front.x) == sorted(front.x)
@@ -90,15 +90,15 @@ def test_the_figure_draws_the_front_in_steps_below_the_points():
 
 
 def test_sweeps_have_marks_of_their_own():
-    both = pd.concat([samples.cells("letters"), samples.cells("digits")])
-    info = tradeoff.tradeoff_info(both, samples.sweeps("letters", "digits"))
+    both = pd.concat([frame_samples.cells("letters"), frame_samples.cells("digits")])
+    info = tradeoff.tradeoff_info(both, frame_samples.sweeps("letters", "digits"))
     marks = {(trace.marker.color, trace.marker.symbol) for trace in tradeoff.tradeoff_figure(info).data if trace.text}
     assert len(marks) == 2
     assert [series.name for series in info.ours] == ["letters", "digits"]  # as asked for
 
 
 def test_the_alt_text_has_the_ends_and_the_front():
-    info = tradeoff.tradeoff_info(samples.cells("digits"), samples.sweeps("digits"))
+    info = tradeoff.tradeoff_info(frame_samples.cells("digits"), frame_samples.sweeps("digits"))
     count = len(info.fronts[0])
     first, last = info.ours[0].points[0], info.ours[0].points[-1]
     assert tradeoff.tradeoff_alt(info) == (

@@ -9,17 +9,21 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, RUN, STARTED, write_sweep
 
 from pipeline.networks import costs
 from pipeline.shell.errors import UserError
-from pipeline.tracking import Tracker, TrialRun, connect
+from pipeline.tracking import TrialRun, connect
 from reports import tables
 from reports.tables import choice, detail
+from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, RUN, STARTED, write_sweep
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 SMALL = {"cells": CELLS[:2], "trials": 8, "epochs": 6}
 
@@ -84,6 +88,17 @@ def test_every_cell_agrees_with_its_trials_and_tables(store):
         assert right["count"].sum() == per_class["correct"].sum()
         assert confusion["count"].sum() == cell.test_pictures
         assert (confusion["count"] > 0).all()
+
+
+def test_importances_of_finished_cells(store):
+    found = tables.read(store.tracker, [store.ids[name] for name in ("whole", "odd")])
+    finished = found.cells[found.cells["test_top1"].notna()]
+    groups = found.importance.groupby(["sweep", "cell"])
+    assert set(groups.groups) == set(zip(finished["sweep"], finished["cell"], strict=True))
+    for _, group in groups:
+        assert group["hyperparameter"].tolist() == ["learning_rate", "beta_1", "beta_2"]
+        assert group["mean"].sum() == pytest.approx(1)
+        assert (group["deviation"] > 0).all()
 
 
 def test_failed_and_pruned_trials(store):
@@ -164,7 +179,7 @@ def test_runs_that_say_little(store):
     assert math.isnan(sweep["classes"])
     assert found.cells[["mult_adds", "params_total", "seconds", "best_epoch"]].isna().all(axis=None)
     assert found.cells["test_top1"].notna().tolist() == [True, False]
-    for frame in (found.curves, found.per_class, found.confusion):
+    for frame in (found.curves, found.per_class, found.confusion, found.importance):
         assert frame.empty
 
 
@@ -181,7 +196,7 @@ def test_the_frames_have_their_dtypes_whatever_there_is(store):
 def test_published_numbers_stand_beside(store):
     found = tables.read(store.tracker, [store.ids["dogs"]])
     cell = found.cells.iloc[0]
-    assert (cell["paper_top1"], cell["replication_top1"]) == (0.805, 0.706)  # baselines.csv, mobilenet_0.75_192
+    assert (cell["paper_top1"], cell["replication_top1"]) == (0.805, 0.706)  # published.csv, mobilenet_0.75_192
     assert cell["delta_paper"] == pytest.approx(cell["test_top1"] - 0.805)
     assert cell["delta_replication"] == pytest.approx(cell["test_top1"] - 0.706)
     assert cell["untrained_top1"] > 0

@@ -6,23 +6,29 @@ import dataclasses
 import math
 
 import pytest
-from tests.report_samples import CELLS, RUN
 
 from pipeline.config import Cell
 from pipeline.tracking import RunRecord
 from pipeline.tracking.inputs import DataRecord
 from reports.tables import rows
+from tests.reports.report_samples import CELLS, RUN
 
 
 def trial(number: int | str, run_id: str = "1", **changes) -> RunRecord:
-    return dataclasses.replace(RUN, **{"run_id": run_id, "tags": {"alpharho.key": f"study#{number}"}} | changes)
+    return dataclasses.replace(
+        RUN, **{"run_id": run_id, "tags": {"alpharho.key": f"study@0123abcd#{number}"}} | changes
+    )
 
 
-def test_of_a_trial_written_twice_the_whole_one_counts():
-    runs = [trial(10), trial(9, "1", status="RUNNING"), trial(9, "3"), trial(9, "2")]
-    assert {number: run.run_id for number, run in rows.trials_of(runs).items()} == {9: "2", 10: "1"}
-    assert list(rows.trials_of(runs)) == [9, 10]
-    assert rows.trials_of([trial("x"), dataclasses.replace(RUN, tags={})]) == {}
+def test_of_a_trial_that_was_killed_and_done_again_the_new_run_counts():
+    runs = [trial(10), trial(9, "1", status="KILLED"), trial(9, "2", status="RUNNING"), trial(8, status="KILLED")]
+    assert {number: run.run_id for number, run in rows.trials_of(runs).items()} == {8: "1", 9: "2", 10: "1"}
+    assert list(rows.trials_of(runs)) == [8, 9, 10]
+
+
+def test_what_is_no_trial_of_ours_is_left_out():
+    others = ["study#7", "study@0123abcd cell", "study@0123abcd#x"]
+    assert rows.trials_of([dataclasses.replace(RUN, tags={"alpharho.key": key}) for key in others] + [RUN]) == {}
 
 
 @pytest.mark.parametrize(
@@ -31,11 +37,9 @@ def test_of_a_trial_written_twice_the_whole_one_counts():
         ("FINISHED", "COMPLETE", "COMPLETE"),
         ("KILLED", "PRUNED", "PRUNED"),
         ("FAILED", "FAIL", "FAIL"),
-        ("KILLED", "FAIL", "INTERRUPTED"),
         ("RUNNING", "COMPLETE", "RUNNING"),
         ("RUNNING", "", "RUNNING"),
-        ("FINISHED", "", "COMPLETE"),
-        ("KILLED", "", "INTERRUPTED"),
+        ("KILLED", "", "KILLED"),
     ],
 )
 def test_what_became_of_a_trial(status, tag, state):
@@ -47,19 +51,20 @@ def test_what_became_of_a_trial(status, tag, state):
 @pytest.mark.parametrize(("best", "winner"), [(2.0, 2), (math.nan, 1)], ids=["as the cell says", "the highest so far"])
 def test_one_trial_is_the_best(best, winner):
     values = {0: 0.8, 1: 0.9, 2: 0.9, 3: math.nan}
-    runs = {number: trial(number, metrics={"best_val_top1": value}) for number, value in values.items()}
+    tags = {"optuna.state": "COMPLETE"}
+    runs = {number: trial(number, metrics={"best_val_top1": value}, tags=tags) for number, value in values.items()}
     found = rows.trial_rows("digits", CELLS[0], best, runs)
     assert [row["number"] for row in found if row["is_best"]] == [winner]
 
 
 def test_a_cell_is_known_by_its_params_its_trials_or_its_name():
     params = {"alpha": "0.25", "resolution": "48"}
-    assert rows.place(dataclasses.replace(RUN, params=params), []) == Cell(0.25, 48)
-    assert rows.place(RUN, [trial(0), trial(1, params=params)]) == Cell(0.25, 48)
-    assert rows.place(RUN, [trial(0)]) == Cell(0.5, 96)
+    assert rows.cell_of(dataclasses.replace(RUN, params=params), []) == Cell(0.25, 48)
+    assert rows.cell_of(RUN, [trial(0), trial(1, params=params)]) == Cell(0.25, 48)
+    assert rows.cell_of(RUN, [trial(0)]) == Cell(0.5, 96)
     named = "folder:/of/mobilenet_0.25_32-mobilenet_1.0_224-finetuned-random"
-    assert rows.place(dataclasses.replace(RUN, name=named), []) == Cell(1.0, 224)
-    assert rows.place(dataclasses.replace(RUN, name="something else"), []) is None
+    assert rows.cell_of(dataclasses.replace(RUN, name=named), []) == Cell(1.0, 224)
+    assert rows.cell_of(dataclasses.replace(RUN, name="something else"), []) is None
 
 
 def test_a_sweep_that_died_early_is_known_by_its_name():
