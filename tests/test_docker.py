@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import secrets
 import shlex
@@ -27,8 +28,8 @@ DOCKER = ROOT / "docker"
 SECRETS = {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 WITHOUT_HEALTH_CHECK = {
     "bucket": "ends, and the MLflow server waits for its success",
-    "worker": "serves nothing; its heartbeats stand in PostgreSQL",
-    "worker-gpu": "as worker",
+    "driver": "serves nothing",
+    "driver-gpu": "as driver",
 }
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<way>:[-?])?(?P<rest>[^}]*)\}")
 
@@ -134,15 +135,16 @@ def test_images_are_pinned() -> None:
 
 def test_the_cluster_has_the_images_and_commands_of_compose() -> None:
     every, pod = services(), containers()
-    for name in ("postgres", "store", "bucket", "mlflow", "worker"):
+    for name in ("postgres", "store", "bucket", "mlflow", "driver"):
         assert pod[name]["image"].partition(":")[0] == every[name]["image"].partition(":")[0]
-    for name in ("postgres", "store", "worker"):
+    for name in ("postgres", "store", "driver"):
         assert pod[name]["image"] == every[name]["image"]
     (renamed,) = yaml.safe_load((DOCKER / "k8s" / "kustomization.yaml").read_text(encoding="utf-8"))["images"]
     assert f"{renamed['name']}:{renamed['newTag']}" == every["mlflow"]["image"]
     assert words(pod["mlflow"]["command"]) == words(every["mlflow"]["command"])
-    assert words(pod["worker"]["command"]) == words(every["worker"]["command"])
-    assert pod["store"]["args"] == every["store"]["command"]
+    assert words(pod["driver"]["command"]) == words(every["driver"]["command"])
+    for name in ("postgres", "store"):
+        assert pod[name]["args"] == every[name]["command"]
     assert pod["bucket"]["command"] == every["bucket"]["command"]
 
 
@@ -152,8 +154,8 @@ def words(command: str | Sequence[str]) -> list[str]:
     return [word for part in parts for word in (part.split("=", 1) if part.startswith("--") else [part])]
 
 
-@pytest.mark.parametrize("command", [*(services()[name]["command"] for name in ("worker", "worker-gpu"))])
-def test_the_workers_flags_are_flags_of_the_sweep(command: str) -> None:
+@pytest.mark.parametrize("command", [*(services()[name]["command"] for name in ("driver", "driver-gpu"))])
+def test_the_drivers_flags_are_flags_of_the_sweep(command: str) -> None:
     start, script, *flags = words(command)
     assert (start, script) == ("python", "tuning/optimize.py")
     config = cli.parse(SweepConfig, flags)
@@ -180,10 +182,15 @@ def test_pods_run_without_root_and_without_rights() -> None:
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def test_the_workers_are_one_indexed_job() -> None:
+def test_there_is_one_driver_and_it_is_started_again() -> None:
+    """A second one would be refused."""
     (job,) = (one["spec"] for one in manifests() if one["kind"] == "Job")
-    assert job["completionMode"] == "Indexed"
-    assert job["parallelism"] == job["completions"]
+    assert (job["completions"], job["parallelism"], job["podReplacementPolicy"]) == (1, 1, "Failed")
+    assert job["backoffLimit"] > 0
+    started = {name: service for name, service in services().items() if "profiles" not in service}
+    assert [name for name in started if name.startswith("driver")] == ["driver"]
+    assert started["driver"]["restart"].startswith("on-failure")
+    assert "deploy" not in started["driver"]  # where replicas would stand
 
 
 @pytest.fixture
@@ -224,10 +231,19 @@ def flags(command: Sequence[str]) -> set[str]:
 
 def test_chaos_starts_the_commands_of_compose() -> None:
     """What tests/chaos.py runs without Docker, on a real PostgreSQL, is what stands here, in other places."""
-    worker = words(services()["worker"]["command"])
-    started = chaos.command(chaos.Plan(), "postgresql+psycopg://somewhere/optuna", Path("work"))
-    assert worker[1] == "tuning/optimize.py"
-    assert started[1].endswith(worker[1])
-    assert flags(worker) - flags(started) == set()
+    driver = words(services()["driver"]["command"])
+    assert flags(driver) <= flags(words(chaos.FLAGS)) | {"--storage"}
     server = MlflowServer("postgresql+psycopg://somewhere/mlflow", Path("mlflow"), chaos.SERVER_OPTIONS)
     assert flags(server.flags) == flags(words(services()["mlflow"]["command"]))
+
+
+@pytest.mark.images
+@pytest.mark.timeout(1200)
+def test_the_servers_image_is_built_without_docker() -> None:
+    if os.geteuid() != 0 or not all(map(shutil.which, ("buildah", "debootstrap"))):
+        pytest.skip("needs root, buildah and debootstrap")
+    program = "import boto3, mlflow, psycopg; print(mlflow.__version__)"
+    command = [str(DOCKER / "build-without-docker"), "server", "python", "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert f"mlflow=={done.stdout.strip()} " in (DOCKER / "requirements-server.txt").read_text(encoding="utf-8")
