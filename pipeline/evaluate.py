@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -20,7 +21,10 @@ from pipeline.datasets import Dataset
 from pipeline.scoring.published import imagenet_note
 from pipeline.scoring.scores import TestScores, differences, metrics, score
 from pipeline.shell import cli
-from pipeline.tracking import Tracker, records
+from pipeline.tracking import records
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 
 def evaluate(

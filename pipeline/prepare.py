@@ -8,6 +8,8 @@ A right run on `--dataset digits` prints a row for each class, and ends with
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from rich.table import Table
@@ -17,7 +19,10 @@ from pipeline.config import DataConfig, as_params
 from pipeline.datasets import Dataset, Split
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError
-from pipeline.tracking import Tracker, records
+from pipeline.tracking import records
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 
 def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:

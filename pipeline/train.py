@@ -8,6 +8,7 @@ The model of the epoch with the best validation top-1 is kept; pipeline.evaluate
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -17,9 +18,12 @@ from pipeline.config import TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.networks import backbones
 from pipeline.shell import cli, progress
-from pipeline.tracking import Tracker, records
+from pipeline.tracking import records
 from pipeline.training.fit import go_on
 from pipeline.training.trainers import trainer_for
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 
 def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> keras.Model:

@@ -8,16 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import TrainConfig, as_params
-from pipeline.tracking import Outage, Tracker, TrialRun, records
+from pipeline.tracking import Outage, TrialRun, records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, STATE_TAG, Status
 from tuning import search_space
 from tuning.studies import FIT, INDEX, CellStudy, failure
 from tuning.tasks import Epoch
 
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
+
+DIED = "its driver died"  # the tag alpharho.error of a run that a dead driver left open
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # s, between attempts to deliver while the search goes on
 _STATUS: dict[TrialState, Status] = {
     TrialState.COMPLETE: "FINISHED",
@@ -120,7 +125,7 @@ class Publisher:
 
     def _look(self, run_id: str) -> None:
         for run in self._tracker.children(run_id):
-            if STATE_TAG in run.tags and run.status != "RUNNING":
+            if STATE_TAG in run.tags and run.status != "RUNNING" and run.tags.get(ERROR_TAG) != DIED:
                 self._whole.add(run.key)
             else:
                 self._half[run.key] = run.run_id

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.trial import FrozenTrial, Trial
@@ -16,7 +16,7 @@ from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
 from pipeline.shell import progress
-from pipeline.tracking import Tracker, records
+from pipeline.tracking import records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
 from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
@@ -26,6 +26,9 @@ from tuning.rounds import Round, Task
 from tuning.storage import DriverLock
 from tuning.studies import FIT, INDEX, CellStudy
 from tuning.tasks import Epoch, Outcome
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.storages import RDBStorage
 
@@ -16,13 +17,16 @@ from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
 from pipeline.shell import progress, signals
 from pipeline.shell.errors import UserError, first_line, require
-from pipeline.tracking import Tracker
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, Status
 from tuning import enqueued, search_space, studies
+from tuning.publish import DIED
 from tuning.search import CellSearch, Driver, is_finished, run_of
 from tuning.storage import DriverLock
 from tuning.studies import CellStudy, NoFinishedTrialError
 from tuning.summary import CellResult
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 Studies = dict[Cell, CellStudy]
 
@@ -118,7 +122,7 @@ def _open_run(config: SweepConfig, tracker: Tracker, cells: Studies) -> str:
         tracker.log_params(run_id, shared)
     for run in tracker.running(database):
         if run.run_id != run_id:
-            tracker.close(run.run_id, "KILLED", {ERROR_TAG: "its driver died"})
+            tracker.close(run.run_id, "KILLED", {ERROR_TAG: DIED})
     return run_id
 
 

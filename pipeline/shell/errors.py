@@ -1,4 +1,21 @@
-"""The one exception that a person is meant to read."""
+"""The exceptions that a person is meant to read, and which of the system's are his to mend."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from pathlib import Path
+
+# A full disk, a missing permission, a file where a folder is wanted.
+STORAGE_ERRORS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    }
+)
+TEMPORARY_HINT = "set TMPDIR to a folder that has room for temporary files"
+_FULL = 2**20  # bytes; with less a folder for temporary files counts as full
 
 
 class UserError(Exception):
@@ -6,6 +23,10 @@ class UserError(Exception):
 
     Entry points print it without a traceback and exit with code 2.
     """
+
+
+class Outage(UserError):
+    """A service that may come back gave no answer in time; `__cause__` is the error of its library."""
 
 
 def first_line(error: BaseException) -> str:
@@ -17,3 +38,16 @@ def require(holds: bool, wanted: str, received: object, hint: str = "") -> None:
     """Raises UserError, in the one form that all refusals have, unless it `holds`."""
     if not holds:
         raise UserError(f"wanted {wanted}. Received: {received!r}." + (f" Try: {hint}." if hint else ""))
+
+
+def is_temporary(error: OSError) -> bool:
+    """Whether the folder for temporary files (TMPDIR) is in the way, because it is full or cannot be written."""
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:  # it looks for one that takes a file
+        return True
+    if error.errno not in STORAGE_ERRORS:
+        return False
+    if error.filename:
+        return Path(str(error.filename)).is_relative_to(folder)
+    return error.errno == errno.ENOSPC and shutil.disk_usage(folder).free < _FULL

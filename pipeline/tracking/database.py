@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.shell.errors import UserError
-from pipeline.tracking.outages import one_line, shown
+from pipeline.shell.patience import masked
+from pipeline.tracking.outages import one_line
 from pipeline.tracking.store import ARTIFACTS, sqlite_uri
 
 SQLITE_BUSY_SECONDS = 20  # as long as mlflow itself waits for another writer
@@ -36,7 +37,7 @@ def prepare(uri: str, path: Path | None) -> None:
         engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise UserError(
-            f"wanted an MLflow database that can be written at {shown(uri)}. Received: {one_line(error)}. "
+            f"wanted an MLflow database that can be written at {masked(uri)}. Received: {one_line(error)}. "
             f"Try: put that right, or {OTHER_STORE}."
         ) from error
     if tables:
@@ -62,9 +63,9 @@ def _check_revision(uri: str, revision: str | None) -> None:
     if revision == wanted:
         return
     older = revision in {script.revision for script in scripts.walk_revisions()}
-    hint = f"keep a copy and run `mlflow db upgrade {shown(uri)}`, or {OTHER_STORE}" if older else OTHER_STORE
+    hint = f"keep a copy and run `mlflow db upgrade {masked(uri)}`, or {OTHER_STORE}" if older else OTHER_STORE
     age = "an older MLflow's" if older else "a newer MLflow's, another program's or a half-made one's"
     raise UserError(
-        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {shown(uri)}. "
+        f"wanted a database of MLflow {mlflow.__version__} (schema {wanted}) at {masked(uri)}. "
         f"Received: schema {revision}, {age}. Try: {hint}."
     )

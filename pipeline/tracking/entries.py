@@ -25,13 +25,25 @@ def points(metrics: Mapping[str, float], time_ms: int) -> list[Metric]:
     return [Metric(name, _storable(value), time_ms, 0) for name, value in metrics.items()]
 
 
-def curve_points(curves: Mapping[str, Iterable[float]], started_ms: int, ended_ms: int) -> list[Metric]:
-    """One value for each epoch, as steps 1, 2, ...; their times are spread evenly, the last one at the end."""
-    return [
-        Metric(name, _storable(value), started_ms + (ended_ms - started_ms) * epoch // len(values), epoch)
-        for name, values in ((name, list(values)) for name, values in curves.items())
-        for epoch, value in enumerate(values, start=1)
-    ]
+def curve_points(
+    curves: Mapping[str, Sequence[float]], started_ms: int, ended_ms: int, epoch_ends: Sequence[float] = ()
+) -> list[Metric]:
+    """One value for each epoch, as steps 1, 2, ..., at `epoch_ends` (seconds since 1970).
+
+    Without these, times are spread evenly, the last one at the end.
+    """
+    points = []
+    for name, values in curves.items():
+        for epoch, value in enumerate(values, start=1):
+            even = started_ms + (ended_ms - started_ms) * epoch // len(values)
+            time_ms = milliseconds(epoch_ends[epoch - 1]) if epoch_ends else even
+            points.append(Metric(name, _storable(value), time_ms, epoch))
+    return points
+
+
+def epoch_points(epoch: int, scores: Mapping[str, float], ended: float) -> list[Metric]:
+    """One epoch of several curves, as `curve_points` has them where it knows the epochs' ends."""
+    return [Metric(name, _storable(value), milliseconds(ended), epoch) for name, value in scores.items()]
 
 
 def run_tags(tags: Mapping[str, object]) -> list[RunTag]:
@@ -69,6 +81,11 @@ def _storable(value: float) -> float:
     return float(value) if math.isfinite(value) else math.nan
 
 
+def milliseconds(seconds: float) -> int:
+    """Since 1970, both."""
+    return int(seconds * 1000)
+
+
 def now_ms() -> int:
     """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+    return milliseconds(time.time())

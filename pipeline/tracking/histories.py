@@ -13,7 +13,7 @@ from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracking import _get_store
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
-from pipeline.tracking.outages import patiently
+from pipeline.tracking.outages import waiting
 
 # What a server's own limits are (mlflow/server/handlers.py, get_metric_history_bulk_handler).
 BULK_RUNS, BULK_POINTS = 100, 25_000
@@ -60,7 +60,7 @@ def read_text(client: MlflowClient, run_id: str, path: str) -> str | None:
 
 def _points(client: MlflowClient, ask: Ask, run_ids: Sequence[str], name: str) -> Iterator[Point]:
     """Those of at most BULK_RUNS runs. An answer that is full may lack some, so that fewer runs are asked for."""
-    points = patiently(lambda: ask(run_ids, name))
+    points = waiting(lambda: ask(run_ids, name))
     if points is not None and len(points) < BULK_POINTS:
         yield from points
     elif points is None or len(run_ids) == 1:
@@ -73,7 +73,7 @@ def _points(client: MlflowClient, ask: Ask, run_ids: Sequence[str], name: str) -
 
 
 def _one_by_one(client: MlflowClient, run_id: str, name: str) -> Iterator[Point]:
-    history = patiently(lambda: client.get_metric_history(run_id, name))
+    history = waiting(lambda: client.get_metric_history(run_id, name))
     for metric in sorted(history, key=lambda metric: metric.timestamp):
         yield Point(run_id, metric.step, metric.value)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from mlflow.data.schema import TensorDatasetSchema
@@ -17,19 +15,6 @@ from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE
 PICTURES = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))  # (n, h, w, 3), any sizes
 LABELS = TensorSpec(np.dtype(np.int64), (-1,))
 SCHEMA = TensorDatasetSchema(features=Schema([PICTURES]), targets=Schema([LABELS]))
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """A data set as a run names it; the attributes are those of `dataset_input`."""
-
-    name: str
-    digest: str
-    profile: dict[str, Any]
-
-
-def data_record(dataset: Dataset) -> DataRecord:
-    return DataRecord(dataset.name, dataset.digest, json.loads(dataset.profile or "{}"))
 
 
 def dataset_input(name: str, source: str, digest: str, context: str, profile: Mapping[str, object]) -> DatasetInput:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,16 +19,30 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from pipeline.config import spell
 from pipeline.shell.errors import UserError
+from pipeline.shell.progress import note
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
-from pipeline.tracking.outages import impatient, patiently
+from pipeline.tracking.outages import impatient, waiting
 from pipeline.tracking.runs import KEY_TAG
 
 if TYPE_CHECKING:
     import keras
 
 CLASSES = "classes.json"
+NEWEST, BEST = "newest", "best"  # aliases of a registered model
+PICTURES_TAG = "alpharho.pictures"  # of a version: the digest of the pictures that it was validated on
+VAL_TOP1_TAG = "alpharho.val_top1"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A logged model, and what it reached on the validation pictures whose digest is `pictures`."""
+
+    uri: str
+    val_top1: float
+    pictures: str
 
 
 def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str]) -> str:
@@ -42,24 +58,25 @@ def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequenc
             path = f"{folder}/model"
             description = Model(logged.artifact_location, run_id, model_uuid=model_id, model_id=model_id)
             _save(path, description, model, class_names)
-            patiently(lambda: client.log_model_artifacts(model_id, path))
+            waiting(lambda: client.log_model_artifacts(model_id, path))
         text = json.dumps(list(class_names), ensure_ascii=False, indent=1)
-        patiently(lambda: client.log_text(run_id, text, CLASSES))
+        waiting(lambda: client.log_text(run_id, text, CLASSES))
         _link(client, run_id, model_id)
-        patiently(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.READY))
+        waiting(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.READY))
     except BaseException as error:
         try:
             with impatient():
-                patiently(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.FAILED))
+                waiting(lambda: client.finalize_logged_model(model_id, LoggedModelStatus.FAILED))
         except (UserError, MlflowException) as outage:
             error.add_note(f"The model {model_id} could not be marked as failed: {outage}")
         raise
     return logged.model_uri
 
 
-def register(client: MlflowClient, run_id: str, model_uri: str, name: str, alias: str) -> None:
-    """Makes a logged model the newest version of `name`, and lets `alias` point at it: models:/name@alias."""
+def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: Mapping[str, object]) -> None:
+    """Makes a logged model a version of `name`, and moves the aliases `newest` and `best`: models:/name@best."""
     name = re.sub(r"[/:]+", "-", name).strip("-")  # which mlflow forbids, and folder:PATH contains
+    known = {**tags, PICTURES_TAG: model.pictures, VAL_TOP1_TAG: model.val_top1}
 
     def create_name() -> None:
         try:
@@ -69,16 +86,39 @@ def register(client: MlflowClient, run_id: str, model_uri: str, name: str, alias
                 raise
 
     def create_version() -> ModelVersion:
-        model_id = model_uri.rpartition("/")[2]
-        return client.create_model_version(name, source=model_uri, run_id=run_id, model_id=model_id)
+        model_id, spelled = model.uri.rpartition("/")[2], {tag: spell(value) for tag, value in known.items()}
+        return client.create_model_version(name, source=model.uri, run_id=run_id, tags=spelled, model_id=model_id)
 
     def find_version() -> ModelVersion:
         versions = client.search_model_versions(f"run_id = '{run_id}'")
-        return next((v for v in versions if (v.name, v.source) == (name, model_uri)), None) or create_version()
+        return next((v for v in versions if (v.name, v.source) == (name, model.uri)), None) or create_version()
 
-    patiently(create_name)
-    version = patiently(create_version, find_version)
-    patiently(lambda: client.set_registered_model_alias(name, alias, version.version))
+    waiting(create_name)
+    version = waiting(create_version, find_version)
+    waiting(lambda: client.set_registered_model_alias(name, NEWEST, version.version))
+    best = waiting(lambda: _best(client, name))
+    if best is None or _is_better(model, best):
+        waiting(lambda: client.set_registered_model_alias(name, BEST, version.version))
+    elif best.tags.get(PICTURES_TAG) != model.pictures:
+        note(
+            f"{name}@{BEST} stays version {best.version}: version {version.version}, now {name}@{NEWEST}, was "
+            "validated on other pictures, so that the two cannot be compared"
+        )
+
+
+def _best(client: MlflowClient, name: str) -> ModelVersion | None:
+    try:
+        return client.get_model_version_by_alias(name, BEST)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
+def _is_better(model: Scored, best: ModelVersion) -> bool:
+    """Whether it is proven, on the same pictures; ties go to the older."""
+    same, known = best.tags.get(PICTURES_TAG) == model.pictures, float(best.tags.get(VAL_TOP1_TAG, math.nan))
+    return same and (model.val_top1 > known or (math.isnan(known) and not math.isnan(model.val_top1)))
 
 
 def load(run: Run) -> keras.Model:
@@ -112,7 +152,7 @@ def _create(client: MlflowClient, run: Run) -> LoggedModel:
         models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
         return next((model for model in models if model.tags.get(KEY_TAG) == key), None) or create()
 
-    return patiently(create, find)
+    return waiting(create, find)
 
 
 def _save(path: str, description: Model, model: keras.Model, class_names: Sequence[str]) -> None:
@@ -142,7 +182,7 @@ def _link(client: MlflowClient, run_id: str, model_id: str) -> None:
             run_id, [Metric(p.key, p.value, p.timestamp, p.step, model_id=model_id, run_id=run_id) for p in singles]
         )
 
-    patiently(link)
+    waiting(link)
 
 
 def _outputs(run: Run) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -14,16 +12,15 @@ from typing import ParamSpec, TypeVar
 import requests
 from mlflow.exceptions import MlflowException, RestException
 
-from pipeline.shell.errors import UserError
-from pipeline.shell.progress import note
+from pipeline.shell import patience
+from pipeline.shell.errors import STORAGE_ERRORS, TEMPORARY_HINT, Outage, UserError, is_temporary
+from pipeline.shell.patience import masked
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-PATIENCE = 600.0  # s from the first failure until we give up
-FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # s; doubled each time
+HTTP_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 IMPATIENT_TIMEOUT = "5"  # s
-STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 _UNAVAILABLE = {"TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _WRONG_ADDRESS = (
@@ -32,6 +29,8 @@ _WRONG_ADDRESS = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.TooManyRedirects,
 )
+_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
+_REFUSED_STATUS = re.compile(r"failed with error code 40[13]\b")  # mlflow of an answer that is no JSON
 _SERVER_ERROR = re.compile(r"failed with error code 5\d\d")  # mlflow of an answer that is no JSON
 # What databases say, as a temporary failure, of what no wait mends.
 _LASTING = re.compile(
@@ -39,53 +38,27 @@ _LASTING = re.compile(
     r"|authentication failed|does not exist",
     re.IGNORECASE,
 )
-_impatient = False
 
 
-class Outage(UserError):
-    """The store gave no answer, or one that says it cannot work now; `__cause__` is mlflow's error."""
-
-
-def patiently(attempt: Callable[[], T], again: Callable[[], T] | None = None) -> T:
-    """Calls `attempt` until the store answers, with growing waits, and `again` instead after the first time.
-
-    An attempt that failed may have been carried out all the same: both must do no harm when that is so.
+def waiting(attempt: Callable[[], T], again: Callable[[], T] | None = None) -> T:
+    """Calls `attempt`, and after an outage `again`, until the store answers; see `patience.patiently`.
 
     Raises:
-        Outage: after PATIENCE, or at once inside `impatient`.
+        Outage: when patience is over, or at once inside `impatient`.
         UserError: a person must mend the store.
     """
-    try:
-        with explained():
-            return attempt()
-    except Outage as outage:
-        if _impatient:
-            raise
-        why = one_line(outage.__cause__ or outage)
-        note(f"waiting up to {PATIENCE / 60:.0f} minutes for the MLflow store: {why}")
-    begun, wait = time.monotonic(), FIRST_WAIT
-    while True:
-        time.sleep(wait)
-        try:
-            with explained():
-                answer = (again or attempt)()
-        except Outage:
-            if time.monotonic() - begun + wait > PATIENCE:
-                raise
-            wait = min(2 * wait, LONGEST_WAIT)
-        else:
-            note(f"the MLflow store answers again, after {time.monotonic() - begun:.0f} s")
-            return answer
+    once_more = again or attempt
+    return patience.patiently(MLFLOW, lambda: _explaining(attempt), lambda: _explaining(once_more))
 
 
 def patient(function: Callable[P, T]) -> Callable[P, T]:
-    """For a function that may be called twice with the effect of once: waits for the store, as `patiently` does."""
+    """For a function that may be called twice with the effect of once: waits for the store, as `waiting` does."""
 
     @functools.wraps(function)
-    def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
-        return patiently(lambda: function(*args, **kwargs))
+    def patient_one(*args: P.args, **kwargs: P.kwargs) -> T:
+        return waiting(lambda: function(*args, **kwargs))
 
-    return waiting
+    return patient_one
 
 
 @contextmanager
@@ -103,18 +76,17 @@ def explained() -> Iterator[None]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Lets a server that does not answer fail at once, or in 5 s where it says nothing."""
-    global _impatient
-    before = _impatient, os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT")
-    _impatient, os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = True, IMPATIENT_TIMEOUT
+    """`patience.impatient`, in which a server that says nothing is given up after 5 s."""
+    before = os.environ.get(HTTP_TIMEOUT)
+    os.environ[HTTP_TIMEOUT] = IMPATIENT_TIMEOUT
     try:
-        yield
+        with patience.impatient():
+            yield
     finally:
-        _impatient, timeout = before
-        if timeout is None:
-            del os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+        if before is None:
+            del os.environ[HTTP_TIMEOUT]
         else:
-            os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = timeout
+            os.environ[HTTP_TIMEOUT] = before
 
 
 def one_line(error: BaseException) -> str:
@@ -122,12 +94,33 @@ def one_line(error: BaseException) -> str:
     cause = error.__context__ if isinstance(error.__context__, requests.RequestException) else error
     reason = getattr(cause.args[0], "reason", cause) if cause.args else type(cause).__name__
     first = str(reason).partition("\n")[0].partition(" Response body:")[0]
-    return first.rpartition("): ")[2].strip().rstrip(".")[:300]
+    return masked(first.rpartition("): ")[2].strip().rstrip(".")[:300])
 
 
-def shown(uri: str) -> str:
-    """`uri` without its password."""
-    return re.sub(r"(//[^:/@]*:)[^@/]*@", r"\1***@", uri)
+def advice(error: MlflowException | OSError) -> str:
+    """What a person can do, without "Try:" and a full stop."""
+    if isinstance(error, OSError) and is_temporary(error):
+        return TEMPORARY_HINT
+    if is_refused(error):
+        return (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
+            "to those of an account that may write there"
+        )
+    return "put that right and start again"
+
+
+def is_refused(error: MlflowException | OSError) -> bool:
+    """Whether a server asks for another name and password, or allows this one too little (401, 403)."""
+    request = _request_error(error)
+    if request is not None and request.response is not None:
+        return request.response.status_code in (401, 403)
+    code = error.error_code if isinstance(error, MlflowException) else ""
+    return code in _REFUSED or bool(_REFUSED_STATUS.search(str(error)))
+
+
+def _explaining(attempt: Callable[[], T]) -> T:
+    with explained():
+        return attempt()
 
 
 def _passes(error: MlflowException | OSError) -> bool:
@@ -148,10 +141,10 @@ def _passes(error: MlflowException | OSError) -> bool:
 
 
 def _must_be_mended(error: MlflowException | OSError) -> bool:
-    if _request_error(error) is not None:
+    if _request_error(error) is not None or is_refused(error):
         return True
     if isinstance(error, OSError):
-        return error.errno in STORAGE_ERRORS
+        return error.errno in STORAGE_ERRORS or is_temporary(error)
     return error.error_code in _UNAVAILABLE
 
 
@@ -160,9 +153,14 @@ def _request_error(error: MlflowException | OSError) -> requests.RequestExceptio
     return next((e for e in (error, error.__context__) if isinstance(e, requests.RequestException)), None)
 
 
-def _explanation(error: BaseException) -> str:
-    store = shown(os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
-    return (
-        f"wanted the MLflow store {store} to take or give data. Received: {one_line(error)}. "
-        "Try: put that right and start again."
-    )
+def _explanation(error: MlflowException | OSError) -> str:
+    store = masked(os.environ.get("MLFLOW_TRACKING_URI", "mlflow.db"))
+    return f"wanted the MLflow store {store} to take or give data. Received: {one_line(error)}. Try: {advice(error)}."
+
+
+MLFLOW = patience.Service(
+    name="the MLflow store",
+    patience=600.0,
+    is_outage=lambda error: isinstance(error, Outage),
+    reason=lambda error: one_line(error.__cause__ or error),
+)

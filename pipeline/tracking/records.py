@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import datasets
 from pipeline.config import DataConfig, TrainConfig, as_params
@@ -13,7 +14,9 @@ from pipeline.datasets import Dataset
 from pipeline.networks import costs, sizes
 from pipeline.shell import cli
 from pipeline.shell.errors import UserError
-from pipeline.tracking import Tracker
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 CONFIG_TAG = "alpharho.config"
 PICTURES_TAG = "alpharho.pictures"

@@ -1,22 +1,11 @@
-"""Runs as they are found again."""
+"""What a run says, in words that its writers and its readers share; imports no mlflow."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
-
-from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
-from pipeline.shell.errors import UserError
-from pipeline.tracking import inputs
-from pipeline.tracking.inputs import DataRecord
-from pipeline.tracking.outages import shown
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
 
 Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "published"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -24,10 +13,57 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 KIND_TAG = "alpharho.kind"
 ERROR_TAG = "alpharho.error"
 KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose id was never heard
+DATABASE_TAG = "alpharho.database"  # the study database whose driver writes the run
+CELLS_TAG = "alpharho.cells"  # of a sweep: finished cells of earlier ones that it shows too; their ids, with commas
 STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how mlflow says that it knows no such run
-PAGE = 1000  # runs; mlflow itself stops after so many
+
+@dataclass(frozen=True)
+class TrialRun:
+    """All that the run of a trial, or of a published row, says.
+
+    Attributes:
+        key: unique in the experiment and the same whoever writes it, such as "<study>#12"; the tag alpharho.key.
+        started, ended: aware, in UTC. The times of all points derive from them. Raises ValueError where one is naive.
+        metrics: single values, at `ended`.
+        curves: one value for each epoch.
+        epoch_ends: seconds since 1970, of each epoch: the times of the curves' points. They are the same points as
+            `Tracker.log_epoch` writes at these times, so nothing is there twice. Empty: spread evenly. Raises
+            ValueError where a curve is longer.
+    """
+
+    name: str
+    key: str
+    status: Status
+    started: datetime
+    ended: datetime
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    tags: Mapping[str, object] = field(default_factory=dict)
+    epoch_ends: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        for name, moment in (("started", self.started), ("ended", self.ended)):
+            if moment.utcoffset() is None:
+                raise ValueError(f"wanted an aware time for {name}. Received: {moment!r}. Try: datetime.now(UTC)")
+        longest = max(map(len, self.curves.values()), default=0)
+        if self.epoch_ends and longest > len(self.epoch_ends):
+            raise ValueError(f"wanted an end of each of {longest} epochs. Received: {len(self.epoch_ends)}")
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """A data set as a run names it.
+
+    Attributes:
+        digest: of the data; 36 characters of it.
+        profile: what is worth knowing, such as counts per split.
+    """
+
+    name: str
+    digest: str
+    profile: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,87 +94,3 @@ class RunRecord:
     def key(self) -> str:
         """The tag alpharho.key, or empty."""
         return self.tags.get(KEY_TAG, "")
-
-
-def get(client: MlflowClient, run_id: str) -> Run:
-    """Raises UserError where there is no such run."""
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-        raise UserError(
-            f"wanted the id of a run in {shown(client.tracking_uri)}. Received: {run_id!r}, which is not there. "
-            "Try: copy it from `mlflow ui`, or set MLFLOW_TRACKING_URI to the store that holds it."
-        ) from error
-
-
-def is_there(client: MlflowClient, run_id: str, experiment_id: str) -> bool:
-    """Whether the experiment has this run, outside the waste basket."""
-    try:
-        info = client.get_run(run_id).info
-    except MlflowException as error:
-        if error.error_code in _ABSENT:
-            return False
-        raise
-    return info.experiment_id == experiment_id and info.lifecycle_stage == "active"
-
-
-def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted: bool) -> Iterator[RunRecord]:
-    """All runs that match, newest first; `deleted` adds those in the waste basket."""
-    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment_id], filter_string, view, PAGE, page_token=token)
-        yield from map(_record, page)
-        token = page.token
-        if not token:
-            return
-
-
-def children(client: MlflowClient, experiment_id: str, parent: str) -> Iterator[RunRecord]:
-    """The runs right below another, newest first."""
-    return search(client, experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'", deleted=False)
-
-
-def with_key(client: MlflowClient, experiment_id: str, key: str) -> list[str]:
-    """The ids of the runs that carry this key, in ascending order: at most one, unless a call came through twice."""
-    # mlflow's filters know no escape for a quote; LIKE has a letter that stands for any, and an escape of its own.
-    pattern = key.replace("'", "_").replace("\\", "_")
-    found = search(client, experiment_id, f"tags.`{KEY_TAG}` LIKE '{pattern}'", deleted=False)
-    return sorted(run.run_id for run in found if run.key == key)
-
-
-def delete(client: MlflowClient, run_id: str) -> None:
-    """Into the waste basket; what lies there already, or never was, stays so."""
-    try:
-        client.delete_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-
-
-def delete_tag(client: MlflowClient, run_id: str, name: str) -> None:
-    """Whether it is there or not."""
-    try:
-        client.delete_tag(run_id, name)
-    except MlflowException as error:
-        if error.error_code not in _ABSENT:
-            raise
-
-
-def _record(run: Run) -> RunRecord:
-    info = run.info
-    running = info.status == "RUNNING" or not info.end_time  # a resumed run still has its old end
-    return RunRecord(
-        run_id=info.run_id,
-        name=info.run_name,
-        status=info.status,
-        parent=run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""),
-        started=datetime.fromtimestamp(info.start_time / 1000, UTC),
-        seconds=math.nan if running else (info.end_time - info.start_time) / 1000,
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags=dict(run.data.tags),
-        data=tuple(inputs.data_record(given.dataset) for given in (run.inputs.dataset_inputs if run.inputs else ())),
-    )

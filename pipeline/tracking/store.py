@@ -9,15 +9,6 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-# All are read by mlflow when it is imported or later; a person's own setting wins.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # "View run at" once for every trial
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# mlflow's own retries, 7 of them, repeat whatever failed, and so make a run twice where only the answer was lost.
-# pipeline/tracking/outages.py tries again instead, and notices a silent server sooner than after mlflow's 120 s.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -26,7 +17,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
 
 from pipeline.shell.errors import UserError
-from pipeline.tracking.outages import explained, impatient, one_line, shown
+from pipeline.shell.patience import masked
+from pipeline.tracking.outages import explained, impatient, one_line
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"  # the folder that `mlflow server` uses too
@@ -55,7 +47,7 @@ def open_store(experiment: str, in_project: bool = True, make: bool = True) -> t
                 return client, _experiment(client, uri, experiment, in_project, make).experiment_id
         except MlflowException as error:
             raise UserError(
-                f"wanted an MLflow store at {shown(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
+                f"wanted an MLflow store at {masked(uri)} (MLFLOW_TRACKING_URI). Received: {one_line(error)}. "
                 f"Try: start one with `mlflow server`, or unset MLFLOW_TRACKING_URI to use {DEFAULT_URI}."
             ) from error
 
@@ -111,7 +103,7 @@ def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool, mak
         known = client.get_experiment_by_name(name)
         if known is None and not make:
             raise UserError(
-                f"wanted the experiment {name!r} in {shown(uri)}. Received: none of that name. "
+                f"wanted the experiment {name!r} in {masked(uri)}. Received: none of that name. "
                 "Try: see the names in `mlflow ui`, and choose with --experiment."
             )
         experiment = known or _create_experiment(client, uri, name)
@@ -122,7 +114,7 @@ def _experiment(client: MlflowClient, uri: str, name: str, in_project: bool, mak
         )
     if experiment.artifact_location.startswith("mlflow-artifacts:") and _scheme(uri) in DATABASE_ENGINES:
         raise UserError(
-            f"wanted an experiment whose files can be reached through {shown(uri)}. Received: {experiment.name!r}, "
+            f"wanted an experiment whose files can be reached through {masked(uri)}. Received: {experiment.name!r}, "
             "made by an MLflow server, which alone can reach them. Try: set MLFLOW_TRACKING_URI to that server, or "
             "take another experiment (`--experiment NAME`; with mlflow run, `--experiment-name NAME`)."
         )
@@ -136,7 +128,7 @@ def _experiment_of(client: MlflowClient, uri: str, run_id: str) -> Experiment:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise UserError(
-            f"wanted the run that MLFLOW_RUN_ID names in {shown(uri)}. Received: {run_id}, which is not there. "
+            f"wanted the run that MLFLOW_RUN_ID names in {masked(uri)}. Received: {run_id}, which is not there. "
             "Try: unset MLFLOW_RUN_ID, or set MLFLOW_TRACKING_URI to the store that holds it."
         ) from error
 

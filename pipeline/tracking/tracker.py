@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
@@ -16,13 +18,21 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.shell.errors import UserError
 from pipeline.shell.signals import uninterrupted
-from pipeline.tracking import histories, inputs, models, published_runs, runs, trials
-from pipeline.tracking.entries import curve_points, now_ms, points, run_params, run_tags, write
+from pipeline.tracking import histories, inputs, lookup, models, published_runs, trials
+from pipeline.tracking.entries import curve_points, epoch_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import impatient, patient
-from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG, Kind, RunRecord, Status
-from pipeline.tracking.store import lock
-from pipeline.tracking.trials import TrialRun
+from pipeline.tracking.runs import (
+    CELLS_TAG,
+    DATABASE_TAG,
+    ERROR_TAG,
+    KEY_TAG,
+    KIND_TAG,
+    Kind,
+    RunRecord,
+    Status,
+    TrialRun,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -116,13 +126,13 @@ class Tracker:
 
     @patient
     def children(self, parent: str) -> list[RunRecord]:
-        """The runs right below another, outside the waste basket, newest first, however many."""
-        return list(runs.children(self.client, self.experiment_id, parent))
+        """The runs right below another, outside the trash, newest first, however many."""
+        return list(lookup.children(self.client, self.experiment_id, parent))
 
     @patient
     def delete(self, run_id: str) -> None:
-        """Puts a run into MLflow's waste basket, where it may be already."""
-        runs.delete(self.client, run_id)
+        """Puts a run into MLflow's trash, where it may be already."""
+        lookup.delete(self.client, run_id)
 
     def impatient(self) -> contextlib.AbstractContextManager[None]:
         """Inside, the first failure of the store raises Outage, within 5 s."""
@@ -135,18 +145,32 @@ class Tracker:
 
     @patient
     def has(self, run_id: str) -> bool:
-        """Whether the experiment has this run, outside the waste basket."""
-        return bool(run_id) and runs.is_there(self.client, run_id, self.experiment_id)
+        """Whether the experiment has this run, outside the trash."""
+        return bool(run_id) and lookup.is_there(self.client, run_id, self.experiment_id)
 
     @patient
     def is_open(self, run_id: str) -> bool:
         """Whether the run is RUNNING. Raises UserError where there is no such run."""
-        return runs.get(self.client, run_id).info.status == "RUNNING"
+        return lookup.get(self.client, run_id).info.status == "RUNNING"
+
+    def running(self, database: str) -> list[RunRecord]:
+        """The RUNNING runs that the driver of this study database writes, or that one that died has left so."""
+        found = self.search("attributes.status = 'RUNNING'")
+        return [run for run in found if run.tags.get(DATABASE_TAG) == database]
 
     @patient
-    def move(self, run_id: str, parent: str) -> None:
-        """Puts a run below another parent."""
-        self.client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent)
+    def cells_of(self, sweep: str) -> list[RunRecord]:
+        """The cells of a sweep, newest first: those right below it, and those of earlier ones that are linked to it."""
+        own = lookup.children(self.client, self.experiment_id, sweep)
+        linked = lookup.those(self.client, self.experiment_id, self._linked(sweep))
+        cells = {run.run_id: run for run in (*own, *linked) if run.tags.get(KIND_TAG) == "cell"}
+        return sorted(cells.values(), key=lambda run: run.started, reverse=True)
+
+    @patient
+    def link(self, sweep: str, cells: Iterable[str]) -> None:
+        """Shows finished cells of earlier sweeps, by their run ids, under this one too; their runs stay as they are."""
+        linked = dict.fromkeys([*self._linked(sweep), *cells])
+        write(self.client, sweep, tags=run_tags({CELLS_TAG: ",".join(linked)}))
 
     @patient
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
@@ -162,10 +186,21 @@ class Tracker:
         """Writes single values; infinities become NaN."""
         self._write_metrics(run_id, points(metrics, now_ms()))
 
-    def log_curves(self, run_id: str, curves: Mapping[str, Iterable[float]]) -> None:
+    def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
         """Writes one value for each epoch, as steps 1, 2, ...; infinities become NaN."""
         now = now_ms()
         self._write_metrics(run_id, curve_points(curves, now, now))
+
+    def log_epoch(self, run_id: str, epoch: int, scores: Mapping[str, float], ended: float) -> None:
+        """Writes one epoch of curves while the run goes on.
+
+        `publish` writes the same points once more, without a double, where its curves have the same values.
+
+        Args:
+            epoch: from 1.
+            ended: seconds since 1970, as in TrialRun.epoch_ends.
+        """
+        self._write_metrics(run_id, epoch_points(epoch, scores, ended))
 
     @patient
     def set_tags(self, run_id: str, tags: Mapping[str, object]) -> None:
@@ -193,43 +228,52 @@ class Tracker:
         model: keras.Model,
         class_names: Sequence[str],
         registered_name: str = "",
-        alias: str = "best",
+        tags: Mapping[str, object] = MappingProxyType({}),
+        val_top1: float = math.nan,
+        pictures: str = "",
     ) -> str:
         """Keeps a Keras model, uint8 (n, h, w, 3) -> float32 (n, C) probabilities, as the run's. Returns its URI.
 
-        With a `registered_name` it becomes the newest version of that name, and `alias` points at it.
+        With a `registered_name` it becomes a version of that name, to which the alias `newest` moves. The alias `best`
+        moves too where there is none yet, or where this version is better on the same validation pictures.
+
+        Args:
+            tags: of the version.
+            val_top1: what the version reached on the validation pictures.
+            pictures: their digest.
         """
-        model_uri = models.log(self.client, runs.get(self.client, run_id), model, class_names)
+        model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names)
         if registered_name:
-            models.register(self.client, run_id, model_uri, registered_name, alias)
+            scored = models.Scored(model_uri, val_top1, pictures)
+            models.register(self.client, run_id, scored, registered_name, tags)
         return model_uri
 
     @patient
     def load_model(self, run_id: str) -> keras.Model:
         """The model that the run logged last. Raises UserError where there is no such run, or no model in it."""
-        return models.load(runs.get(self.client, run_id))
+        return models.load(lookup.get(self.client, run_id))
 
     @patient
     def params(self, run_id: str) -> dict[str, str]:
         """Raises UserError where there is no such run; so do `metrics` and `tags`."""
-        return dict(runs.get(self.client, run_id).data.params)
+        return dict(lookup.get(self.client, run_id).data.params)
 
     @patient
     def metrics(self, run_id: str) -> dict[str, float]:
         """Each metric's last value."""
-        return dict(runs.get(self.client, run_id).data.metrics)
+        return dict(lookup.get(self.client, run_id).data.metrics)
 
     @patient
     def tags(self, run_id: str) -> dict[str, str]:
-        return dict(runs.get(self.client, run_id).data.tags)
+        return dict(lookup.get(self.client, run_id).data.tags)
 
     @patient
     def search(self, filter_string: str = "", deleted: bool = False) -> list[RunRecord]:
         """The experiment's runs, newest first, however many; `filter_string` as tags."alpharho.kind" = 'cell'.
 
-        `deleted` adds those in MLflow's waste basket.
+        `deleted` adds those in MLflow's trash.
         """
-        return list(runs.search(self.client, self.experiment_id, filter_string, deleted))
+        return list(lookup.search(self.client, self.experiment_id, filter_string, deleted))
 
     def curves(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], histories.Curve]:
         """(run id, metric) -> {epoch: value}, of many runs at once."""
@@ -251,13 +295,12 @@ class Tracker:
         A row that a person deleted stays deleted.
         """
         every = f"tags.`{KIND_TAG}` = 'published'"
-        with lock(self.client.tracking_uri):
-            missing = published_runs.missing(rows, self.search(every, deleted=True), self.search(every))
-            for run, begun in missing:
-                trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "published"}, begun)
-            # The lock is this machine's: another one may have done the same meanwhile.
-            for run_id in published_runs.doubles(self.search(every)) if missing else ():
-                self.delete(run_id)
+        for run, begun in published_runs.missing(rows, self.search(every, deleted=True), self.search(every)):
+            trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "published"}, begun)
+
+    def _linked(self, sweep: str) -> list[str]:
+        tag = lookup.get(self.client, sweep).data.tags.get(CELLS_TAG, "")
+        return [run_id for run_id in tag.split(",") if run_id]
 
     @patient
     def _write_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
@@ -266,13 +309,13 @@ class Tracker:
     @patient
     def _close(self, run_id: str, status: Status, tags: Mapping[str, object], ended_ms: int) -> None:
         write(self.client, run_id, tags=run_tags(tags))
-        if status == "FINISHED" and ERROR_TAG in runs.get(self.client, run_id).data.tags:  # of one who left early
-            runs.delete_tag(self.client, run_id, ERROR_TAG)
+        if status == "FINISHED" and ERROR_TAG in lookup.get(self.client, run_id).data.tags:  # of one who left early
+            lookup.delete_tag(self.client, run_id, ERROR_TAG)
         self.client.set_terminated(run_id, status, ended_ms)
 
     @patient
     def _adopt(self, run_id: str, name: str, tags: Mapping[str, object]) -> None:
-        unnamed = RANDOM_NAME.fullmatch(runs.get(self.client, run_id).info.run_name or "")
+        unnamed = RANDOM_NAME.fullmatch(lookup.get(self.client, run_id).info.run_name or "")
         self.client.update_run(run_id, status="RUNNING", name=name if unnamed else None)
         write(self.client, run_id, tags=run_tags(tags))
 
@@ -280,13 +323,13 @@ class Tracker:
     def _reopen(self, run_id: str, tags: Mapping[str, object]) -> None:
         self.client.update_run(run_id, status="RUNNING")
         write(self.client, run_id, tags=run_tags(tags))
-        if ERROR_TAG in runs.get(self.client, run_id).data.tags:  # it was interrupted before
-            runs.delete_tag(self.client, run_id, ERROR_TAG)
+        if ERROR_TAG in lookup.get(self.client, run_id).data.tags:  # it was interrupted before
+            lookup.delete_tag(self.client, run_id, ERROR_TAG)
 
     @patient
     def with_key(self, key: str) -> str:
         """The id of the run with this key, or an empty one."""
-        found = runs.with_key(self.client, self.experiment_id, key) if key else []
+        found = lookup.with_key(self.client, self.experiment_id, key) if key else []
         return found[0] if found else ""
 
     def _create(self, name: str, tags: Mapping[str, object], key: str) -> str:
@@ -295,7 +338,7 @@ class Tracker:
         def find_or_make(found: str) -> str:
             return found or trials.create(self.client, self.experiment_id, name, {**tags, KEY_TAG: key}, began)
 
-        with self._killed_by_interrupts(lambda: runs.with_key(self.client, self.experiment_id, key)):
+        with self._killed_by_interrupts(lambda: lookup.with_key(self.client, self.experiment_id, key)):
             return trials.once(self.client, self.experiment_id, key, find_or_make)
 
     @contextlib.contextmanager

@@ -40,8 +40,8 @@ def choose(tracker: Tracker, runs: Sequence[str]) -> list[str]:
         )
     if runs:
         return list(dict.fromkeys(find(tracker, known, text).run_id for text in runs))
-    tested = {cell.parent for cell in tracker.search(f"tags.`{KIND_TAG}` = 'cell' and metrics.test_top1 >= 0")}
-    return [next((run for run in known if run.run_id in tested), known[0]).run_id]
+    with_results = (run for run in known if any("test_top1" in cell.metrics for cell in tracker.cells_of(run.run_id)))
+    return [next(with_results, known[0]).run_id]
 
 
 def find(tracker: Tracker, known: Sequence[RunRecord], text: str) -> RunRecord:

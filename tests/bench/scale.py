@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -32,10 +33,13 @@ from rich.table import Table
 from pipeline import tracking
 from pipeline.config import Cell
 from pipeline.networks import backbones
-from pipeline.tracking import RunRecord, Tracker
+from pipeline.tracking import RunRecord
 from tests.bench import naive, photos
 from tests.bench.limits import kept
 from tests.bench.sweeps import OPTIMIZE, run
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 CLASSES = 120
 CELLS = [Cell(alpha, side) for alpha, side in itertools.product((1.0, 0.75), (224, 192))]

@@ -132,7 +132,7 @@ PASSWORDS = {
     "wanted a database at postgresql://u:secret@h/d. Received: none.": (
         "wanted a database at postgresql://u:***@h/d. Received: none."
     ),
-    "Received: 'postgresql://h/d?password=secret'. Try: another": "Received: 'postgresql://h/d?password=***'. Try: another",
+    "Received: 'postgresql://h/d?password=secret'. Try: it": "Received: 'postgresql://h/d?password=***'. Try: it",
     "python tuning/optimize.py --storage 'postgresql://u:secret@h/d' --trials 8": (
         "python tuning/optimize.py --storage 'postgresql://u:***@h/d' --trials 8"
     ),

@@ -1,9 +1,9 @@
-"""Baselines and a model to keep in a store, and what must be true of the model once it is there."""
+"""Published rows and a model to keep in a store, and what must be true of the model once it is there."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.tracking import TrialRun
 
-STARTED = datetime(2024, 2, 29, 12)  # local time, as Optuna's are
+STARTED = datetime(2024, 2, 29, 12, tzinfo=UTC)
 
-BASELINES = [
+PUBLISHED = [
     {
         "name": f"paper mobilenet_{alpha}_224",
         "source": "paper",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from proxy import Proxy
 from samples import trial_run
 
 from pipeline.tracking import TrialRun, connect, histories
-from pipeline.tracking.runs import search
+from pipeline.tracking.lookup import search
 from tests.servers import MlflowServer
 
 NAMES = ("val_top1", "val_loss")
@@ -62,7 +62,7 @@ def test_curves_come_back_by_run_and_metric(any_tracker, monkeypatch):
 
 
 def test_of_an_epoch_that_was_written_twice_the_later_value_stays(tracker):
-    begun = datetime(2026, 1, 1)
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
     run = TrialRun("t", "t", "FINISHED", begun, begun + timedelta(seconds=9), curves={"val_top1": [0.9, 0.8]})
     run_id = tracker.publish(run, "0" * 32)
     again = dataclasses.replace(run, started=begun + timedelta(days=1), ended=begun + timedelta(days=2))

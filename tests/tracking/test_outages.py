@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from proxy import Proxy
-from samples import BASELINES, check_model, trial_run
+from samples import PUBLISHED, check_model, trial_run
 
 from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, connect, outages
@@ -71,7 +71,7 @@ def test_a_server_does_all_of_it(server, monkeypatch, folder, capfd):
     assert [point.step for point in tracker.client.get_metric_history(trial, "val_loss")] == [1, 2, 3]
     assert math.isnan(tracker.metrics(trial)["val_loss"])
     for _ in range(2):
-        tracker.ensure_published(BASELINES)
+        tracker.ensure_published(PUBLISHED)
     assert len(tracker.search("tags.source = 'paper'")) == 2
     assert "View run" not in capfd.readouterr().out
     assert list(folder.iterdir()) == []

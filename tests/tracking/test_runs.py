@@ -5,11 +5,11 @@ import contextlib
 import pytest
 
 from pipeline.shell.errors import UserError
-from pipeline.tracking.runs import PAGE
+from pipeline.tracking.lookup import PAGE
 
 
 def test_search_does_not_stop_at_a_page(tracker, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.runs.PAGE", 3)
+    monkeypatch.setattr("pipeline.tracking.lookup.PAGE", 3)
     for i in range(7):
         tracker.client.create_run(tracker.experiment_id, run_name=str(i))
     assert PAGE == 1000

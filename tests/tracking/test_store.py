@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from processes import children
-from samples import BASELINES
+from samples import PUBLISHED
 
 from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, connect
@@ -52,14 +52,14 @@ def test_a_folder_with_an_odd_name(folder, monkeypatch, name):
 
 def _connect_and_publish(barrier) -> None:
     barrier.wait()
-    connect("alpharho").ensure_published(BASELINES)
+    connect("alpharho").ensure_published(PUBLISHED)
 
 
 @pytest.mark.slow
 def test_processes_that_start_at_once_on_an_empty_folder(folder):
     assert children(5, _connect_and_publish) == [0] * 5
     runs = connect("alpharho").search("tags.source = 'paper'")
-    assert sorted(run.name for run in runs) == sorted(row["name"] for row in BASELINES)
+    assert sorted(run.name for run in runs) == sorted(row["name"] for row in PUBLISHED)
     assert not (folder / "mlflow.db.part").exists()
 
 

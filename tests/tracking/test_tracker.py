@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from processes import children
-from samples import BASELINES, trial_run
+from samples import PUBLISHED, trial_run
 
 import pipeline.tracking.tracker
 from pipeline.shell import cli
@@ -147,13 +147,27 @@ def test_a_run_below_another_is_resumed_without_adoption(tracker, monkeypatch):
     assert resumed == cell
 
 
-def test_a_moved_run_stands_below_its_new_parent(tracker):
-    with tracker.run("first", "sweep") as first, tracker.run("second", "sweep") as second:
-        trial = tracker.publish(trial_run(0), first)
-        tracker.move(trial, second)
-    (record,) = tracker.children(second)
-    assert (record.run_id, record.parent, record.status) == (trial, second, "FINISHED")
-    assert record.tags["alpharho.kind"] == "trial"
+def test_a_linked_cell_is_a_cell_of_both_sweeps(tracker):
+    with tracker.run("first", "sweep") as first, tracker.run("cell 1", "cell", first) as one:
+        pass
+    with tracker.run("second", "sweep") as second, tracker.run("cell 2", "cell", second) as two:
+        tracker.publish(trial_run(0), second)  # no cell
+        tracker.link(second, [one])
+        tracker.link(second, [one, two])
+    assert tracker.tags(second)["alpharho.cells"] == f"{one},{two}"
+    assert [run.run_id for run in tracker.cells_of(second)] == [two, one]
+    assert [(run.run_id, run.parent) for run in tracker.cells_of(first)] == [(one, first)]
+    tracker.delete(one)
+    assert [run.run_id for run in tracker.cells_of(second)] == [two]
+
+
+def test_runs_that_a_dead_driver_left_open_are_found_by_its_database(tracker):
+    tags = {"alpharho.database": "it's"}
+    open_ones = [tracker.open("sweep", "sweep", tags=tags), tracker.open("cell", "cell", tags=tags)]
+    tracker.close(tracker.open("done", "cell", tags=tags))
+    tracker.open("another's", "sweep", tags={"alpharho.database": "its"})
+    tracker.open("nobody's", "train")
+    assert {run.run_id for run in tracker.running("it's")} == set(open_ones)
 
 
 def test_any_number_of_params_metrics_tags_and_epochs(tracker):
@@ -196,11 +210,11 @@ def test_a_dataset_shows_its_name_source_and_counts(tracker):
     assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
 
 
-def test_baselines_are_published_once_and_stay_deleted(tracker):
-    tracker.ensure_published(BASELINES)
+def test_published_rows_are_written_once_and_stay_deleted(tracker):
+    tracker.ensure_published(PUBLISHED)
     first = tracker.search()
     tracker.client.delete_run(first[0].run_id)
-    connect("alpharho").ensure_published(BASELINES)
+    connect("alpharho").ensure_published(PUBLISHED)
     (left,) = tracker.search()
     assert left == first[1]
     assert left.status == "FINISHED"

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from samples import BASELINES, STARTED, trial_run
+import dataclasses
+import math
+from datetime import datetime
 
-from pipeline.scoring.published import load_published
+import pytest
+from samples import PUBLISHED, STARTED, trial_run
+
 from pipeline.tracking import published_runs, trials
 
 
@@ -45,16 +49,8 @@ def test_a_half_written_trial_is_completed(tracker):
     assert run["data"] == wanted["data"]
 
 
-def test_a_double_that_another_process_deleted_is_given_up(tracker):
-    sweep = tracker.open("sweep", "sweep")
-    kept, double = (tracker.publish(trial_run(0), sweep) for _ in range(2))
-    tracker.delete(double)
-    assert tracker.publish(trial_run(0), sweep, double) == kept
-    assert [run.run_id for run in tracker.children(sweep)] == [kept]
-
-
 def test_children_are_those_right_below(tracker, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.runs.PAGE", 2)
+    monkeypatch.setattr("pipeline.tracking.lookup.PAGE", 2)
     sweep = tracker.open("sweep", "sweep")
     cell = tracker.open("cell", "cell", sweep)
     published = [tracker.publish(trial_run(number), cell) for number in range(5)]
@@ -72,22 +68,40 @@ def test_a_run_that_is_closed_may_be_closed_again(tracker):
     assert [run.status for run in tracker.search()] == ["FINISHED"]
 
 
-def _publish_baseline(tracker) -> str:
-    """As another machine does at the same time."""
-    ((run, _),) = published_runs.missing([row.as_run() for row in load_published()][:1], [], [])
-    return trials.publish(tracker.client, tracker.experiment_id, run, {"alpharho.kind": "published"}, "")
+def test_points_that_were_written_live_are_not_there_twice(tracker):
+    sweep = tracker.open("sweep", "sweep")
+    ends = [STARTED.timestamp() + seconds for seconds in (0.0014, 1.9999, 2.123456, 10.0)]
+    trial = dataclasses.replace(trial_run(0, epochs=4, val_loss=[0.1, math.nan, math.inf, 0.3]), epoch_ends=ends)
+    run_id = tracker.open(trial.name, "trial", sweep, key=trial.key)
+    for epoch, ended in enumerate(ends[:3], start=1):
+        scores = {name: float(values[epoch - 1]) for name, values in trial.curves.items()}
+        tracker.log_epoch(run_id, epoch, scores, ended)
+    live = {point[:2]: point[3] for point in _everything(tracker, run_id)[1]}
+    assert len(live) == 3 * len(trial.curves)
+    assert tracker.publish(trial, sweep, run_id) == run_id
+    points = [point for point in _everything(tracker, run_id)[1] if point[1] > 0]
+    assert sorted(point[:2] for point in points) == sorted(
+        (name, epoch) for name in trial.curves for epoch in range(1, 5)
+    )
+    assert live.items() <= {point[:2]: point[3] for point in points}.items()
 
 
-def test_baselines_that_two_machines_published_are_kept_once(tracker):
-    published = [_publish_baseline(tracker) for _ in range(3)]
-    tracker.ensure_published(BASELINES)
-    left = {run.run_id: run.name for run in tracker.search()}
-    assert sorted(left.values()) == sorted(row["name"] for row in BASELINES)
-    assert left.keys() & set(published) == {min(published)}
+def test_a_curve_may_end_before_the_last_epoch_and_not_after_it():
+    ends = [STARTED.timestamp()] * 3
+    dataclasses.replace(trial_run(0, epochs=2), epoch_ends=ends)
+    with pytest.raises(ValueError, match="an end of each of 4 epochs"):
+        dataclasses.replace(trial_run(0, epochs=4), epoch_ends=ends)
 
 
-def test_a_half_written_baseline_is_completed(tracker):
-    run_id = _publish_baseline(tracker)
+@pytest.mark.parametrize("name", ["started", "ended"])
+def test_a_time_without_its_zone_is_refused(name):
+    with pytest.raises(ValueError, match=f"an aware time for {name}"):
+        dataclasses.replace(trial_run(0), **{name: datetime(2026, 1, 1)})
+
+
+def test_a_half_written_published_row_is_completed(tracker):
+    ((run, _),) = published_runs.missing(PUBLISHED[:1], [], [])
+    run_id = trials.publish(tracker.client, tracker.experiment_id, run, {"alpharho.kind": "published"}, "")
     tracker.client.update_run(run_id, status="RUNNING")
-    tracker.ensure_published(BASELINES[:1])
+    tracker.ensure_published(PUBLISHED[:1])
     assert [(run.run_id, run.status) for run in tracker.search()] == [(run_id, "FINISHED")]
