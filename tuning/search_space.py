@@ -42,11 +42,6 @@ def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:
     )
 
 
-def drawn(learning_rate: float, beta_1: float, beta_2: float) -> dict[str, float]:
-    """The draw that `train_config` makes these three of; the betas come back to about 1e-16."""
-    return {"learning_rate": learning_rate, "one_minus_beta_1": 1 - beta_1, "one_minus_beta_2": 1 - beta_2}
-
-
 def understood(given: Mapping[str, object], space: Space) -> dict[str, float]:
     """A person's values under the names that are drawn; `beta_1` is understood as well as `one_minus_beta_1`.
 

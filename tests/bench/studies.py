@@ -2,16 +2,14 @@
 
     make bench
 
-Claiming, reporting 30 epochs with pruning, finishing, and writing the MLflow run, in waves of 8 that train nothing; the
-mean of WAVES waves after a first one, which reads the study. Optuna on sqlite, and on PostgreSQL where it can be
-started; MLflow on sqlite with as many runs. Then the seconds from the start of the command to its first line, "16 cells
-x 40 trials: ... done", with 16 studies of 40 trials and one of 2,000 in the database.
+Drawing, pruning 30 epochs, writing to Optuna, and to MLflow, in rounds of 8 that train nothing; the mean of ROUNDS
+rounds after a first one. Optuna on sqlite, and on PostgreSQL where it can be started; MLflow on sqlite. Then
+the seconds from the start of the command to its first line, with 2,000 trials in the database.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import subprocess
 import sys
@@ -23,51 +21,67 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tuning.ledger import Ledger
-from tuning.pulse import beating
-from tuning.study import CellStudy, open_study
 
 from pipeline import tracking
 from pipeline.config import SweepConfig
 from pipeline.tracking import Tracker
 from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
-from tuning import claims, outcomes
-from tuning import study as studies
-from tuning.search import Watch
+from tests.studies import SPACE
+from tuning import rounds, studies, tasks
+from tuning.publish import Publisher
 from tuning.storage import open_storage
+from tuning.studies import CellStudy
 
 ROOT = Path(__file__).parents[2]
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), trials=10**6)
-MANY = SweepConfig(
-    dataset="digits", weights="tiny", alphas=(0.25, 0.5), resolutions=(32, 40, 48, 56, 64, 72, 80, 96), trials=40
-)
 BASE = CONFIG.train_config(CONFIG.cells[0])
 SIZES = (100, 2000)
-WAVES = 5
+ROUNDS = 5
 EPOCHS = BASE.epochs
+STEPS = ("draw", "prune", "Optuna", "MLflow", "all")
+
+
+class Noise:
+    """Stands in for a trainer: every curve is noise."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(1)
+
+    def fit(self, configs, watch):  # type: ignore[no-untyped-def]
+        names = ("train_loss", "train_top1", "val_loss", "val_top1", "learning_rate")
+        going = np.arange(len(configs))
+        rows: list[list[dict[str, float]]] = [[] for _ in configs]
+        for epoch in range(1, EPOCHS + 1):
+            scores = {name: self._rng.random(len(going)) for name in names}
+            for slot, index in enumerate(going):
+                rows[index].append({name: values[slot] for name, values in scores.items()})
+            going = going[watch(epoch, going, scores)]
+        curves = [{name: np.array([row[name] for row in found]) for name in names} for found in rows]
+        best = [int(curve["val_top1"].argmax()) + 1 for curve in curves]
+        return [
+            Fit(curve, epoch, None, pruned=len(curve["val_top1"]) < EPOCHS)
+            for curve, epoch in zip(curves, best, strict=True)
+        ]
 
 
 def main() -> None:
     table = Table(
-        title=f"ms per trial outside training, waves of {CONFIG.wave}, {EPOCHS} epochs, pruner {CONFIG.pruner}"
+        title=f"ms per trial outside training, rounds of {CONFIG.round_size}, {EPOCHS} epochs, pruner {CONFIG.pruner}"
     )
-    steps = ("claim", "report", "finish", "MLflow", "all")
-    for column in ("Optuna on", "finished trials", *steps):
+    for column in ("Optuna on", "finished trials", *STEPS):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder, databases(Path(folder)) as urls:
         for size in SIZES:
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow{size}.db"
             tracker = tracking.connect("alpharho")
-            cell = tracker.open("cell", "cell")
             for kind, url in urls.items():
-                cost = costs(tracker, cell, f"{url}{size}", size)
-                table.add_row(kind, str(size), *(f"{1000 * cost[step]:.1f}" for step in steps))
+                cost = costs(tracker, f"{url}{size}", size)
+                table.add_row(kind, str(size), *(f"{1000 * cost[step]:.1f}" for step in STEPS))
         Console().print(table)
         for kind, url in urls.items():
-            print(
-                f"first line of optimize.py after {seconds_to_first_line(Path(folder), f'{url}start'):.1f} s on {kind}"
-            )
+            seconds = seconds_to_first_line(Path(folder), f"{url}{SIZES[-1]}")
+            print(f"first line of optimize.py after {seconds:.1f} s on {kind}")
 
 
 @contextlib.contextmanager
@@ -79,91 +93,69 @@ def databases(folder: Path) -> Iterator[dict[str, str]]:
             print(f"PostgreSQL is left out: {reason}")
         else:
             server = stack.enter_context(Postgres())
-            for name in (*SIZES, "start"):
-                server.create(f"optuna{name}")
-            urls["PostgreSQL"] = server.url("optuna")
+            for size in SIZES:
+                server.create(f"optuna{size}")
+            os.environ["PGPASSWORD"] = server.password
+            urls["PostgreSQL"] = server.url("optuna").replace(f":{server.password}@", "@")
         yield urls
 
 
-def fill(study: CellStudy, size: int) -> None:
-    """Finished trials with curves, as a search leaves them."""
-    rng = np.random.default_rng(0)
-    config = dataclasses.replace(CONFIG, pruner="none")
-    while missing := size - studies.done(study.trials()):
-        wave(study, config, min(missing, 250), rng)
-
-
-def wave(
-    study: CellStudy, config: SweepConfig, size: int, rng: np.random.Generator
-) -> tuple[dict[str, float], list[int]]:
-    """One wave without training; seconds by step, and the trials that count."""
-    times = [time.perf_counter()]
-    claimed = claims.claim(study, config, size)
-    times.append(time.perf_counter())
-    curves = {name: rng.random((EPOCHS, len(claimed))) for name in ("train_loss", "train_top1", "val_loss", "val_top1")}
-    ended = np.full(len(claimed), EPOCHS)
-    with beating(study, claimed) as pulse:
-        watch = Watch(claimed, pulse, EPOCHS, lambda _epochs: None)
-        going = np.arange(len(claimed))
-        for epoch in range(1, EPOCHS + 1):
-            kept = watch(epoch, going, curves["val_top1"][epoch - 1, going])
-            ended[going[~kept]] = epoch
-            going = going[kept]
-    times.append(time.perf_counter())
-    found = []
-    for index, trial in enumerate(claimed):
-        own = {name: values[: ended[index], index] for name, values in curves.items()}
-        own["learning_rate"] = np.full(ended[index], trial.params["learning_rate"])
-        best = int(own["val_top1"].argmax()) + 1
-        found.append(outcomes.outcome(trial, Fit(own, best, None, pruned=bool(ended[index] < EPOCHS)), 0.5))
-    numbers = claims.finish(study, found)
-    times.append(time.perf_counter())
-    return dict(zip(("claim", "report", "finish"), np.diff(times), strict=True)), numbers
-
-
-def costs(tracker: Tracker, cell: str, url: str, size: int) -> dict[str, float]:
+def costs(tracker: Tracker, url: str, size: int) -> dict[str, float]:
     """Seconds per trial by step, in a study of `size` finished trials that MLflow knows."""
-    study = open_study(open_storage(url), "bench", BASE, "p", "w")
-    fill(study, size)
-    ledger = Ledger(study, tracker, cell, BASE, {"params_total": 1.0})
-    ledger.settle()
-    rng = np.random.default_rng(1)
-    fresh = open_study(open_storage(url), "bench", BASE, "p", "w")  # of a process that starts
-    wave(fresh, CONFIG, CONFIG.wave, rng)
-    sums: dict[str, float] = {}
-    for _ in range(WAVES):
-        seconds, numbers = wave(fresh, CONFIG, CONFIG.wave, rng)
+    settings = studies.settings_of(CONFIG, BASE, "pictures", "weights")
+    name = studies.study_name("bench", BASE, settings)
+    study = studies.open_study(open_storage(url), name, settings, "bench")
+    noise, cell = Noise(), tracker.open(name, "cell")
+    while len(study.trials) < size:
+        one_round(study, noise)
+    Publisher(study, tracker, BASE, {"params_total": 1.0}, lambda: cell).settle()
+    fresh = studies.open_study(open_storage(url), name, settings, "bench")  # of a driver that starts
+    publisher = Publisher(fresh, tracker, BASE, {"params_total": 1.0}, lambda: cell)
+    one_round(fresh, noise)
+    publisher.settle()
+    sums = dict.fromkeys(STEPS, 0.0)
+    for _ in range(ROUNDS):
+        seconds = one_round(fresh, noise)
         begun = time.perf_counter()
-        ledger.deliver(numbers)
+        publisher.deliver()
         seconds["MLflow"] = time.perf_counter() - begun
         for step, value in seconds.items():
-            sums[step] = sums.get(step, 0.0) + value
-    each = {step: value / WAVES / CONFIG.wave for step, value in sums.items()}
+            sums[step] += value
+    each = {step: value / ROUNDS / CONFIG.round_size for step, value in sums.items()}
     return each | {"all": sum(each.values())}
+
+
+def one_round(study: CellStudy, noise: Noise) -> dict[str, float]:
+    """Seconds by step."""
+    times = [time.perf_counter()]
+    left = studies.left(study.trials, CONFIG.trials)
+    current = rounds.next_round(study.ended, left, CONFIG.round_size, together=True)
+    if current is None:
+        raise RuntimeError("no round is left")
+    (task,) = current.tasks
+    trials = rounds.draw(study, current, task, CONFIG, SPACE)
+    times.append(time.perf_counter())
+    found = tasks.fit_trials(noise, [BASE] * len(trials), trials, lambda _epoch: None)  # type: ignore[arg-type]
+    times.append(time.perf_counter())
+    for index, trial, outcome in zip(task.indices, trials, found, strict=True):
+        study.add(index, outcome.as_trial(trial, index, (task.first, task.size), None))
+    times.append(time.perf_counter())
+    return dict(zip(STEPS, np.diff(times).tolist(), strict=False))
 
 
 def seconds_to_first_line(folder: Path, url: str) -> float:
     """From the start of the process; it is ended then."""
-    storage = open_storage(url)
-    for number, cell in enumerate(MANY.cells):
-        base = MANY.train_config(cell)
-        study = open_study(storage, studies.study_name(MANY, cell.name), base, "p", "w")
-        fill(study, 2000 if number == 0 else 40)
-    flags = [f"--{name}={value}" for name, value in (("storage", url), ("dataset", "digits"), ("weights", "tiny"))]
-    cells = ["--alphas=0.25,0.5", "--resolutions=32,40,48,56,64,72,80,96"]
+    flags = [f"--storage={url}", "--dataset=digits", "--weights=tiny", "--alphas=0.25,0.5", "--resolutions=48,96"]
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tuning" / "optimize.py"), *flags, *cells],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, str(ROOT / "tuning" / "optimize.py"), *flags], cwd=folder, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     line = process.stderr.readline()
     seconds = time.perf_counter() - begun
     process.kill()
     process.communicate()
-    if "16 cells x 40 trials: 640 of 640 done" not in line:
+    if "4 cells x 40 trials" not in line:
         raise RuntimeError(f"optimize.py said: {line}")
     return seconds
 

@@ -1,10 +1,10 @@
-"""Whole sweeps as a person starts them: with one worker and with two, and with each pruner.
+"""Whole sweeps as a person starts them: the demo's cells, and one cell of real dogs with each pruner.
 
     make bench
 
-First 4 cells x 24 trials of digits, with --workers 1 and 2 in turn, twice. Then one cell of the real dogs (of digits,
-where there are no real data) from a head of noise, 40 trials, with each pruner, on a feature table made before: the
-seconds of its trials, final training and test, and the best validation top-1.
+First the seconds of 4 cells x 24 trials of digits, twice. Then one cell of the real dogs (of digits, where there are no
+real data) from a head of noise, 40 trials, with each pruner, on a feature table made before: the seconds of its trials,
+final training and test, and the best validation top-1.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ PRUNERS = ("none", "median", "hyperband", "successive_halving")
 
 def main() -> None:
     for _ in range(2):
-        one, two = (sweep(*FOUR, f"--workers={count}")[0] for count in (1, 2))
-        print(f"4 cells x 24 trials of digits: {one:.1f} s, with two workers {two:.1f} s: {two / one:.2f}", flush=True)
+        print(f"4 cells x 24 trials of digits: {sweep(*FOUR)[0]:.1f} s", flush=True)
     cell = DOGS if REAL_DATA.exists() else (*DIGITS, "--alphas=0.5", "--resolutions=96")
     with tempfile.TemporaryDirectory() as work:
         flags = (*cell, "--head_init=random", f"--work_dir={work}")

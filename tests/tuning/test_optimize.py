@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -21,6 +21,11 @@ import pytest
 
 from pipeline.config import Cell
 from pipeline.networks import backbones
+from pipeline.shell import cli
+from pipeline.shell.errors import UserError
+from tests.drivers import Driver
+from tuning import optimize
+from tuning.storage import driver_lock
 
 ROOT = Path(__file__).parents[2]
 SWEEP = (
@@ -29,23 +34,22 @@ SWEEP = (
 )
 
 
-def start(folder: Path, *flags: str, program: tuple[str, ...] = ("tuning/optimize.py",), **environment: str):
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / program[0]), *program[1:], *flags],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Works in `folder`, with nothing in the environment that would point elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patched.setenv(name, "")
+        yield
 
 
 def sweep(folder: Path, *flags: str) -> str:
-    """Runs it to its end; what it printed."""
-    process = start(folder, *SWEEP, *flags)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
+    """Runs it to its end in this process; what it printed."""
+    printed = io.StringIO()
+    with inside(folder), contextlib.redirect_stdout(printed):
+        optimize.main([*SWEEP, *flags])
+    return printed.getvalue()
 
 
 def runs(folder: Path) -> list[mlflow.entities.Run]:
@@ -53,34 +57,8 @@ def runs(folder: Path) -> list[mlflow.entities.Run]:
     return client.search_runs([client.get_experiment_by_name("alpharho").experiment_id], max_results=500)
 
 
-def in_training(folder: Path) -> bool:
-    """Whether a trial runs: asked by plain SQL, for a client would create tables while the sweep is doing so."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{folder}/optuna.db?mode=ro", uri=True)) as database:
-            return database.execute("SELECT 1 FROM trials WHERE state = 'RUNNING' LIMIT 1").fetchone() is not None
-    except sqlite3.OperationalError:  # no file, no table, or locked by the sweep: not yet
-        return False
-
-
-def wait_until_in_training(process: subprocess.Popen, folder: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not in_training(folder):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no trial within two minutes"
-        time.sleep(0.2)
-
-
 def of_kind(found: list[mlflow.entities.Run], kind: str) -> list[mlflow.entities.Run]:
     return [run for run in found if run.data.tags.get("alpharho.kind") == kind]
-
-
-def draws(folder: Path) -> dict[str, list[float]]:
-    """Study -> the learning rate of every trial, in order."""
-    storage = f"sqlite:///{folder}/optuna.db"
-    return {
-        name: [trial.params["learning_rate"] for trial in optuna.load_study(study_name=name, storage=storage).trials]
-        for name in optuna.get_all_study_names(storage)
-    }
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +76,9 @@ def test_a_sweep_ends_with_a_row_for_each_cell(finished):
 
 def test_a_sweep_ends_with_its_report_which_is_also_on_its_run(finished):
     folder, out = finished
-    assert out.endswith("The report: report.html\n")
+    assert "The report: " in out.splitlines()[-1]
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert all(f'<option value="c{place}"' in page for place in range(2))
+    assert all(f'<option value="c{number}"' in page for number in range(2))
     (outer,) = of_kind(runs(folder), "sweep")
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
     assert Path(client.download_artifacts(outer.info.run_id, "report.html", str(folder))).read_text("utf-8") == page
@@ -128,11 +106,11 @@ def test_a_trial_carries_its_draw_its_costs_and_its_curves(finished):
 
 
 def test_the_published_numbers_stand_beside_the_cells(finished):
-    baselines = of_kind(runs(finished[0]), "published")
-    by_name = {run.info.run_name: run.data.metrics["test_top1"] for run in baselines}
+    published = of_kind(runs(finished[0]), "published")
+    by_name = {run.info.run_name: run.data.metrics["test_top1"] for run in published}
     assert by_name["paper mobilenet_0.75_192"] == pytest.approx(0.805)
     assert by_name["replication mobilenet_1.0_224"] == pytest.approx(0.776)
-    assert {run.data.tags["source"] for run in baselines} == {"paper", "replication"}
+    assert {run.data.tags["source"] for run in published} == {"paper", "replication"}
 
 
 def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
@@ -142,14 +120,24 @@ def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
     assert measured["test_top1_low"] < measured["test_top1"] < measured["test_top1_high"]
     assert measured["trials_complete"] == 3
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-    name = cell.info.run_name
-    model = mlflow.pyfunc.load_model(f"models:/{name}@best")
+    model = mlflow.pyfunc.load_model(f"models:/digits-{cell.data.params['cell']}-frozen@best")
     for side in (8, 61):
         answers = model.predict(np.zeros((2, side, side + 3, 3), np.uint8))
         assert answers.shape == (2, 10)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     files = {file.path for file in mlflow.MlflowClient().list_artifacts(cell.info.run_id)}
-    assert {"per_class.csv", "confusion.csv", "classes.json"} <= files
+    assert {"per_class.csv", "confusion.csv", "importance.csv", "classes.json"} <= files
+
+
+def test_optunas_database_shows_parameters_and_curves_to_other_programs(finished):
+    """As optuna-dashboard reads it."""
+    folder, _out = finished
+    storage = f"sqlite:///{folder}/optuna.db"
+    for name in optuna.get_all_study_names(storage):
+        for trial in optuna.load_study(study_name=name, storage=storage).trials:
+            assert trial.params.keys() == {"learning_rate", "one_minus_beta_1", "one_minus_beta_2"}
+            assert sorted(trial.intermediate_values) == [1, 2, 3]
+            assert max(trial.intermediate_values.values()) == trial.value
 
 
 def save_backbone(cell: Cell, path: Path) -> None:
@@ -164,7 +152,7 @@ def save_backbone(cell: Cell, path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_backbone_under_the_reports_protocol(tmp_path):
+def test_another_backbone_under_the_replications_protocol(tmp_path):
     weights = tmp_path / "any.weights.h5"
     save_backbone(Cell(1.0, 32, "mobilenet_v3_small"), weights)
     flags = (f"--weights={weights}", "--backbone=mobilenet_v3_small", "--alphas=1.0", "--protocol=replication")
@@ -172,87 +160,89 @@ def test_another_backbone_under_the_reports_protocol(tmp_path):
     found = runs(tmp_path)
     (cell,), (trial,) = of_kind(found, "cell"), of_kind(found, "trial")
     assert cell.data.params["cell"] == trial.data.params["cell"] == "mobilenet_v3_small_1.0_32"
-    assert cell.info.run_name == "digits-mobilenet_v3_small_1.0_32-frozen-report"
     assert cell.data.metrics["params_total"] == 2_554_968
     assert cell.data.metrics["params_trainable"] == trial.data.metrics["params_trainable"] == 1_025_000
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    model = mlflow.pyfunc.load_model(f"models:/{cell.info.run_name}@best")
+    model = mlflow.pyfunc.load_model("models:/digits-mobilenet_v3_small_1.0_32-frozen@best")
     assert model.predict(np.zeros((2, 20, 30, 3), np.uint8)).shape == (2, 1000)
     assert "mobilenet_v3_small 1.0-32" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.slow
-def test_the_same_command_again_does_nothing_and_more_trials_add_only_new_ones(finished, tmp_path):
-    (original, out), folder = finished, tmp_path / "copy"
-    shutil.copytree(original, folder)
-    before = draws(folder)
+def test_the_same_command_again_prints_the_same_and_needs_no_page(finished):
+    folder, out = finished
     assert sweep(folder) == out
-    assert draws(folder) == before
-    assert len(of_kind(runs(folder), "sweep")) == 1
     (folder / "report.html").unlink()
     (folder / "report.html").mkdir()
-    assert "The report" not in sweep(folder, "--trials=5")  # which ends well without it
-    for name, after in draws(folder).items():
-        assert after[:3] == before[name]
-        assert len(set(after)) == 5
-    assert {run.data.metrics["trials_complete"] for run in of_kind(runs(folder), "cell")} == {5}
-    assert len(of_kind(runs(folder), "trial")) == 10
+    try:
+        assert "The report" not in sweep(folder)  # which ends well without it
+    finally:
+        (folder / "report.html").rmdir()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, number):
-    process = start(tmp_path, *SWEEP, "--epochs=20000", "--resolutions=32")
-    wait_until_in_training(process, tmp_path)
-    process.send_signal(number)
-    try:
-        _out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "interrupted. To go on: python" in err
-    assert "Traceback" not in err
-    found = runs(tmp_path)
-    assert {run.info.status for run in found if run.data.tags["alpharho.kind"] != "published"} == {"KILLED"}
+    """A process of its own, since a signal goes to one."""
+    driver = Driver(tmp_path, [*SWEEP, "--epochs=20000", "--resolutions=32"])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "work" / "features").is_dir() or not list(
+        (tmp_path / "work" / "features").glob("*/table.json")
+    ):
+        assert driver.code is None, driver.log.read_text()
+        assert time.monotonic() < deadline, "no feature table within two minutes"
+        time.sleep(0.1)
+    time.sleep(1)
+    os.kill(driver.pid, number)
+    assert driver.wait(60) == 130
+    said = driver.log.read_text()
+    assert "interrupted. To go on: python tuning/optimize.py" in said
+    assert "Traceback" not in said
+    found = [run for run in runs(tmp_path) if run.data.tags["alpharho.kind"] != "published"]
+    assert {run.info.status for run in found} == {"KILLED"}
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
-    states = {
-        trial.state.name
-        for trial in optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{tmp_path}/optuna.db").trials
-    }
-    assert states == {"FAIL"}
+    assert study.n_trials == 0
 
 
-@pytest.mark.slow
-def test_two_workers_share_a_sweep_and_a_killed_one_is_finished_by_the_next(tmp_path):
-    flags = ("--epochs=100", "--trials=6", "--workers=2")
-    killed = start(tmp_path, *SWEEP, *flags)
-    wait_until_in_training(killed, tmp_path)
-    killed.kill()
-    killed.communicate(timeout=60)
-    rows = [line.split() for line in sweep(tmp_path, *flags).splitlines() if line.startswith("mobilenet_")]
-    assert [row[0] for row in rows] == ["mobilenet_0.25_32", "mobilenet_0.25_48"]
-    found = runs(tmp_path)
-    assert [
-        run.data.metrics["trials_complete"] + run.data.metrics["trials_pruned"] for run in of_kind(found, "cell")
-    ] == [6, 6]
-    assert {run.info.status for run in of_kind(found, "cell") + of_kind(found, "sweep")} == {"FINISHED"}
-    assert len(of_kind(found, "sweep")) == 1
-    trials = of_kind(found, "trial")
-    assert len({run.data.tags["alpharho.key"] for run in trials}) == len(trials)
-    states = Counter(run.data.tags["optuna.state"] for run in trials)
-    assert states["COMPLETE"] + states["PRUNED"] == 12
+def test_a_second_driver_is_refused_in_one_line(tmp_path):
+    with inside(tmp_path), driver_lock("sqlite:///optuna.db"):
+        with pytest.raises(UserError, match=f"another is at work, process {os.getpid()} on .*, started") as refusal:
+            optimize.main(list(SWEEP))
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:hush@127.0.0.1:1/optuna",
+        "postgresql+psycopg://me:hu:sh@127.0.0.1:1/optuna",
+        "postgresql+psycopg://me:hu/sh@127.0.0.1:1/optuna",
+        "postgresql+psycopg://me@127.0.0.1:1/optuna?password=hush",
+    ],
+)
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(tmp_path, url):
+    with inside(tmp_path), pytest.raises(UserError, match="PGPASSWORD") as refusal:
+        optimize.main([*SWEEP, f"--storage={url}"])
+    assert "sh@" not in str(refusal.value)
+    assert "hush" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("fault", ["nobody there", "newer"])
 def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path, fault):
-    url = "postgresql+psycopg://me:hush@127.0.0.1:1/optuna"
+    url = "postgresql+psycopg://me@127.0.0.1:1/optuna"
     if fault == "newer":
         url = f"sqlite:///{tmp_path}/optuna.db"
         optuna.storages.RDBStorage(url)
         with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as database, database:
             database.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
-    process = start(tmp_path, *SWEEP, f"--storage={url}")
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, len(err.splitlines())) == (2, "", 1)
-    assert err.startswith("error: wanted an Optuna")
-    assert "hush" not in err
+    with inside(tmp_path), pytest.raises(UserError, match="wanted an Optuna") as refusal:
+        optimize.main([*SWEEP, f"--storage={url}"])
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_command_as_it_is_typed(tmp_path):
+    """A process: started by its path, as the README does it; wrong input is one line, and exit code 2."""
+    command = [sys.executable, str(ROOT / "tuning" / "optimize.py"), "--trials=0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (cli.EXIT_USER_ERROR, "")
+    assert done.stderr == "error: wanted trials >= 1. Received: 0. Try: 40 is the default.\n"
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,8 @@ def test_finetuning_draws_smaller_learning_rates():
     assert {name for name in frozen if finetuned[name] != frozen[name]} == {"learning_rate"}
 
 
-def test_a_draw_is_found_again_from_what_it_became():
-    params = {"learning_rate": 3e-4, "one_minus_beta_1": 0.2, "one_minus_beta_2": 0.001}
-    config = search_space.train_config(BASE, params)
-    assert search_space.drawn(config.learning_rate, config.beta_1, config.beta_2) == pytest.approx(params)
+def test_a_persons_values_are_understood_under_either_name():
+    given = {"learning_rate": 0.01, "beta_1": 0.75, "one_minus_beta_2": 0.001}
+    wanted = {"learning_rate": 0.01, "one_minus_beta_1": 0.25, "one_minus_beta_2": 0.001}
+    assert search_space.understood(given, search_space.DISTRIBUTIONS) == wanted
+    assert search_space.understood({}, search_space.DISTRIBUTIONS) == {}

@@ -3,51 +3,166 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import optuna
 import pytest
-import sqlalchemy
 from optuna.distributions import FloatDistribution
 
-from pipeline import datasets, tracking
+from pipeline import tracking
 from pipeline.config import FINETUNING_RATE_RANGE, SweepConfig
-from tuning import claims, search_space
-from tuning.storage import open_storage
-from tuning.sweep import SWEEP_KEY, open_studies, sweep
+from pipeline.shell.errors import UserError
+from pipeline.tracking.runs import CELLS_TAG
+from tests.sweep_state import faults
+from tuning import search_space
+from tuning.executors import InlineExecutor
+from tuning.storage import driver_lock, open_storage
+from tuning.summary import CellResult
+from tuning.sweep import sweep
 
 CONFIG = SweepConfig(
     dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(32, 48), trials=2, wave=2, epochs=2, train_limit=60
 )
+ONE = dataclasses.replace(CONFIG, resolutions=(32,))
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch) -> SweepConfig:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return dataclasses.replace(CONFIG, work_dir=str(tmp_path / "work"), storage=f"sqlite:///{tmp_path}/optuna.db")
+def here(folder: Path, tracker) -> Iterator[Path]:
+    """A folder with an empty store, in which every sweep of a test runs."""
+    return folder
 
 
-def run(config: SweepConfig, tracker: tracking.Tracker):
-    return sweep(config, open_storage(config.storage), tracker)
+def run(config: SweepConfig) -> tuple[list[CellResult], list[str]]:
+    with driver_lock(config.storage) as lock:
+        tracker = tracking.connect("alpharho")
+        _run, cells, failures = sweep(config, open_storage(config.storage), lock, tracker, InlineExecutor())
+    return cells, failures
 
 
-def test_trials_that_diverge_fail_with_their_reason_and_the_sweep_goes_on(config, monkeypatch):
-    monkeypatch.setitem(search_space.DISTRIBUTIONS, "learning_rate", FloatDistribution(1e37, 1e38, log=True))
+def of_kind(kind: str) -> list[tracking.RunRecord]:
+    return tracking.connect("alpharho").search(f"tags.`alpharho.kind` = '{kind}'")
+
+
+def metrics(cell: CellResult) -> dict[str, float]:
+    return {name: value for name, value in cell.metrics.items() if name not in ("seconds", "pictures_per_second")}
+
+
+def stores(folder: Path) -> tuple[str, str]:
+    return f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db"
+
+
+def test_a_sweep_is_whole_and_the_same_again_does_nothing(here):
+    first, _ = run(CONFIG)
+    assert faults(*stores(here), cells=2, total=2) == []
+    ended = [(record.run_id, record.started, record.seconds) for record in of_kind("sweep") + of_kind("cell")]
+    again, _ = run(CONFIG)
+    assert [cell.metrics for cell in again] == [cell.metrics for cell in first]
+    assert [(record.run_id, record.started, record.seconds) for record in of_kind("sweep") + of_kind("cell")] == ended
+
+
+def test_more_trials_go_on_in_the_same_runs(here):
+    run(ONE)
+    before = {record.run_id for record in of_kind("sweep") + of_kind("cell") + of_kind("trial")}
+    run(dataclasses.replace(ONE, trials=5))
+    (study,) = optuna.get_all_study_names(stores(here)[0])
+    assert faults(*stores(here), cells=1, total=5) == [f"{study} cell: tested 2 times"]
+    assert before <= {record.run_id for record in of_kind("sweep") + of_kind("cell") + of_kind("trial")}
+    assert len(of_kind("trial")) == 5
+
+
+def test_another_seed_is_another_study_beside_it(here):
+    run(ONE)
+    run(dataclasses.replace(ONE, seed=1))
+    assert len(optuna.get_all_study_names(stores(here)[0])) == 2
+    assert len(of_kind("sweep")) == len(of_kind("cell")) == 2
+    assert len({record.key for record in of_kind("trial")}) == 4
+
+
+def test_finished_cells_are_linked_under_a_new_sweep_and_stay_where_they_are(here):
+    run(ONE)
+    (cell,) = of_kind("cell")
+    cells, _ = run(CONFIG)
+    newest, oldest = of_kind("sweep")
+    assert len(cells) == 2
+    assert (oldest.params["resolutions"], newest.params["resolutions"]) == ("32", "32,48")
+    assert {record.run_id: record.parent for record in of_kind("cell")}[cell.run_id] == oldest.run_id
+    assert newest.tags[CELLS_TAG] == cell.run_id
     tracker = tracking.connect("alpharho")
-    found, failures = run(config, tracker)
+    assert len(tracker.cells_of(newest.run_id)) == 2
+    assert {record.status for record in of_kind("sweep")} == {"FINISHED"}
+
+
+def test_a_deleted_sweep_is_made_again_by_the_same_command(here):
+    run(ONE)
+    (outer,), (cell,) = of_kind("sweep"), of_kind("cell")
+    tracking.connect("alpharho").delete(outer.run_id)
+    run(ONE)
+    (again,) = of_kind("sweep")
+    assert (again.status, again.tags[CELLS_TAG]) == ("FINISHED", cell.run_id)
+    assert again.run_id != outer.run_id
+
+
+def test_a_store_that_was_thrown_away_is_filled_again(here):
+    (before,), _ = run(ONE)
+    Path("mlflow.db").unlink()
+    (after,), _ = run(ONE)
+    assert metrics(after) == metrics(before)
+    assert faults(*stores(here), cells=1, total=2) == []
+
+
+def test_what_a_driver_that_died_left_open_is_closed_and_completed(here):
+    run(ONE)
+    tracker = tracking.connect("alpharho")
+    first, second = of_kind("trial")
+    for left in (*of_kind("cell"), *of_kind("sweep"), second):
+        tracker.client.update_run(left.run_id, status="RUNNING")
+    tracker.delete(first.run_id)
+    other = tracker.open("sweep of another command", "sweep", tags=dict(left.tags), key="sweep other")
+    run(ONE)
+    assert tracker.tags(other)["alpharho.error"] == "its driver died"
+    tracker.delete(other)
+    assert faults(*stores(here), cells=1, total=2) == []
+
+
+def test_a_run_of_another_database_is_left_alone(here, tmp_path):
+    run(ONE)
+    tracker = tracking.connect("alpharho")
+    foreign = tracker.open("sweep elsewhere", "sweep", tags={"alpharho.database": "other"}, key="sweep elsewhere")
+    run(dataclasses.replace(ONE, trials=3))
+    assert tracker.is_open(foreign)
+
+
+def test_two_databases_keep_their_trials_apart(here, tmp_path):
+    run(ONE)
+    run(dataclasses.replace(ONE, storage=f"sqlite:///{tmp_path}/another.db"))
+    assert len({record.key for record in of_kind("trial")}) == 4
+
+
+def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(here, tmp_path):
+    (first,), _ = run(ONE)
+    (second,), _ = run(dataclasses.replace(ONE, storage=f"sqlite:///{tmp_path}/b.db", work_dir=str(tmp_path / "b")))
+    assert metrics(first) == metrics(second)
+
+
+def test_trials_that_diverge_fail_with_their_reason_and_the_sweep_fails(here, monkeypatch):
+    monkeypatch.setitem(search_space.DISTRIBUTIONS, "learning_rate", FloatDistribution(1e37, 1e38, log=True))
+    found, failures = run(CONFIG)
     assert found == []
-    assert [failure.split()[5] for failure in failures] == [
-        "digits-mobilenet_0.25_32-frozen.",
-        "digits-mobilenet_0.25_48-frozen.",
+    assert [failure.split()[5].rpartition("-")[0] for failure in failures] == [
+        "digits-mobilenet_0.25_32-frozen",
+        "digits-mobilenet_0.25_48-frozen",
     ]
-    trials = tracker.search("tags.`alpharho.kind` = 'trial'")
+    trials = of_kind("trial")
     assert len(trials) == 8  # each of two cells draws two anew, once
-    assert {(run.status, run.tags["optuna.state"]) for run in trials} == {("FAILED", "FAIL")}
-    assert all("loss is nan" in run.tags["alpharho.error"] for run in trials)
-    assert {run.status for run in tracker.search("tags.`alpharho.kind` = 'cell'")} == {"FAILED"}
+    assert {(record.status, record.tags["optuna.state"]) for record in trials} == {("FAILED", "FAIL")}
+    assert all("loss is nan" in record.tags["alpharho.error"] for record in trials)
+    assert {record.status for record in of_kind("cell") + of_kind("sweep")} == {"FAILED"}
 
 
-def test_one_diverging_trial_is_drawn_anew(config, monkeypatch):
+def test_one_diverging_trial_is_drawn_anew(here, monkeypatch):
     draw = search_space.train_config
     spoiled: list[int] = []
 
@@ -59,127 +174,62 @@ def test_one_diverging_trial_is_drawn_anew(config, monkeypatch):
         return dataclasses.replace(drawn, learning_rate=1e38)
 
     monkeypatch.setattr(search_space, "train_config", spoil_the_first)
-    tracker = tracking.connect("alpharho")
-    found, failures = run(dataclasses.replace(config, resolutions=(32,)), tracker)
+    found, failures = run(ONE)
     assert failures == []
     assert (found[0].metrics["trials_complete"], found[0].metrics["trials_failed"]) == (2, 1)
 
 
-def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(config, tmp_path):
-    config = dataclasses.replace(config, resolutions=(32,))
-    other = dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/b.db", work_dir=str(tmp_path / "b"))
-    tracker = tracking.connect("alpharho")
-    (first,), (second,) = (run(each, tracker)[0] for each in (config, other))
-    times = {"seconds", "pictures_per_second"}
-    assert first.metrics.keys() > times
-    assert {k: v for k, v in first.metrics.items() if k not in times} == {
-        k: v for k, v in second.metrics.items() if k not in times
-    }
-
-
-def test_more_cells_begin_another_sweep_that_takes_the_finished_ones_in(config):
-    tracker = tracking.connect("alpharho")
-    run(dataclasses.replace(config, resolutions=(32,)), tracker)
-    run(config, tracker)
-    newest, oldest = tracker.search("tags.`alpharho.kind` = 'sweep'")
-    assert (oldest.params["resolutions"], newest.params["resolutions"]) == ("32", "32,48")
-    cells = tracker.search("tags.`alpharho.kind` = 'cell'")
-    assert [cell.parent for cell in cells] == [newest.run_id] * 2
-    assert len(tracker.search("tags.`alpharho.kind` = 'trial'")) == 4
-
-
-def test_a_store_that_was_thrown_away_is_filled_again(config, tmp_path):
-    config = dataclasses.replace(config, resolutions=(32,))
-    (before,), _ = run(config, tracking.connect("alpharho"))
-    Path(tmp_path, "mlflow.db").unlink()
-    (after,), _ = run(config, tracking.connect("alpharho"))
-    assert after.metrics["test_top1"] == before.metrics["test_top1"]
-    assert after.metrics["trials_complete"] == 2
-    assert len(tracking.connect("alpharho").search("tags.`alpharho.kind` = 'trial'")) == 2
-
-
-def test_trials_that_a_dead_process_left_are_done_again(config):
-    config = dataclasses.replace(config, resolutions=(32,))
-    storage, tracker = open_storage(config.storage), tracking.connect("alpharho")
-    (study,) = open_studies(config, storage, datasets.load(config)).values()
-    lost = claims.claim(study, config, 2)
-    with storage.engine.begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-1 hour')"))
-    run(config, tracker)
-    trials = study.study.get_trials()
-    assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
-    assert [trial.params for trial in trials[2:]] == [trial.params for trial in lost]
-    states = Counter((run.status, run.tags["optuna.state"]) for run in tracker.search("tags.`alpharho.kind` = 'trial'"))
-    assert states == {("KILLED", "FAIL"): 2, ("FINISHED", "COMPLETE"): 2}
-
-
-def test_what_a_process_that_died_near_the_end_left_open_is_closed(config):
-    config = dataclasses.replace(config, resolutions=(32,))
-    tracker = tracking.connect("alpharho")
-    run(config, tracker)
-    runs = [*tracker.search("tags.`alpharho.kind` = 'cell'"), *tracker.search("tags.`alpharho.kind` = 'sweep'")]
-    first, _second = tracker.search("tags.`alpharho.kind` = 'trial'")
-    for left in runs:
-        tracker.client.update_run(left.run_id, status="RUNNING")
-    tracker.delete(first.run_id)
-    run(config, tracker)
-    assert not any(tracker.is_open(left.run_id) for left in runs)
-    assert len(tracker.search("tags.`alpharho.kind` = 'trial'")) == 2
-
-
-def test_a_sweeps_run_whose_maker_died_is_gone_on_with(config):
-    config = dataclasses.replace(config, resolutions=(32,))
-    tracker = tracking.connect("alpharho")
-    cells = open_studies(config, open_storage(config.storage), datasets.load(config))
-    for study in cells.values():
-        study.keep(SWEEP_KEY, "a key")
-    orphan = tracker.open("sweep digits", "sweep", key="a key")
-    run(config, tracker)
-    (outer,) = tracker.search("tags.`alpharho.kind` = 'sweep'")
-    assert (outer.run_id, outer.status) == (orphan, "FINISHED")
-
-
-def test_two_databases_keep_their_trials_apart(config, tmp_path):
-    config = dataclasses.replace(config, resolutions=(32,))
-    tracker = tracking.connect("alpharho")
-    run(config, tracker)
-    run(dataclasses.replace(config, storage=f"sqlite:///{tmp_path}/another.db"), tracker)
-    keys = [trial.key for trial in tracker.search("tags.`alpharho.kind` = 'trial'")]
-    assert len(set(keys)) == 4
-
-
-def test_pruned_trials_count_and_are_told(config):
-    config = dataclasses.replace(config, resolutions=(32,), epochs=12, trials=16, wave=4, pruner="median")
-    tracker = tracking.connect("alpharho")
-    ((found,), _) = run(config, tracker)
+def test_pruned_trials_count_and_are_told(here):
+    ((found,), _) = run(dataclasses.replace(ONE, epochs=12, trials=16, wave=4))
     assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 16
     assert found.metrics["trials_pruned"] > 0
-    pruned = tracker.search("tags.`optuna.state` = 'PRUNED'")
-    assert {run.status for run in pruned} == {"KILLED"}
+    pruned = [record for record in of_kind("trial") if record.tags["optuna.state"] == "PRUNED"]
+    assert {record.status for record in pruned} == {"KILLED"}
     assert len(pruned) == found.metrics["trials_pruned"]
 
 
+def test_what_mattered_is_kept_with_the_cell(here):
+    run(dataclasses.replace(ONE, trials=6))
+    (cell,) = of_kind("cell")
+    table = tracking.connect("alpharho").read_text(cell.run_id, "importance.csv")
+    assert table.splitlines()[0] == "hyperparameter,mean,deviation"
+    assert {line.partition(",")[0] for line in table.splitlines()[1:]} == {"learning_rate", "beta_1", "beta_2"}
+
+
+def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=100))
+    with pytest.raises(UserError, match=r"MB of free disk for feature tables"):
+        run(ONE)
+    assert optuna.get_all_study_names(stores(here)[0]) == []
+
+
 @pytest.mark.slow
-def test_whole_networks_are_searched_one_by_one(config):
-    config = dataclasses.replace(config, weights="none", freeze_conv=False, resolutions=(32,), epochs=1)
-    tracker = tracking.connect("alpharho")
-    (found,), _ = run(config, tracker)
+def test_whole_networks_are_searched_one_by_one_and_shown_live(here, monkeypatch):
+    seen: list[tuple[str, int]] = []
+    log_epoch = tracking.Tracker.log_epoch
+
+    def look(self, run_id, epoch, scores, ended):
+        log_epoch(self, run_id, epoch, scores, ended)
+        seen.append((self.client.get_run(run_id).info.status, epoch))
+
+    monkeypatch.setattr(tracking.Tracker, "log_epoch", look)
+    (found,), _ = run(dataclasses.replace(ONE, weights="none", freeze_conv=False, wave="auto"))
     assert found.metrics["trials_complete"] == 2
-    first, second = sorted(tracker.search("tags.`alpharho.kind` = 'trial'"), key=lambda run: run.name)
+    assert seen == [("RUNNING", 1), ("RUNNING", 2)] * 2
+    assert faults(*stores(here), cells=1, total=2) == []
+    first, second = sorted(of_kind("trial"), key=lambda record: record.name)
     assert first.metrics["params_trainable"] > 200_000
     assert first.params["learning_rate"] != second.params["learning_rate"]
 
 
 @pytest.mark.slow
-def test_finetuning_is_searched_and_pruned_in_its_own_range(config):
+def test_finetuning_is_searched_and_pruned_in_its_own_range(here):
     config = dataclasses.replace(
-        config, freeze_conv=False, unfreeze=1, resolutions=(32,), epochs=4, trials=4, pruner="successive_halving"
+        ONE, freeze_conv=False, unfreeze=1, epochs=4, trials=4, wave="auto", pruner="successive_halving"
     )
-    tracker = tracking.connect("alpharho")
-    (found,), _ = run(config, tracker)
+    (found,), _ = run(config)
     assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 4
     assert found.metrics["trials_pruned"] > 0
     assert found.metrics["params_trainable"] < 110_000
-    trials = tracker.search("tags.`alpharho.kind` = 'trial'")
     low, high = FINETUNING_RATE_RANGE
-    assert all(low <= float(run.params["learning_rate"]) <= high for run in trials)
+    assert all(low <= float(record.params["learning_rate"]) <= high for record in of_kind("trial"))

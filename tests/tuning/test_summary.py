@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from pipeline.config import Cell
-from tuning import results
+from tuning import summary
 
 MEASURED = {
     "params_total": 1_925_256.0,
@@ -24,7 +24,7 @@ CELL = Cell(0.75, 224)
 
 
 def test_a_row_stands_beside_the_published_numbers():
-    assert results.CellResult(CELL, MEASURED).row() == (
+    assert summary.CellResult(CELL, MEASURED).row() == (
         "mobilenet_0.75_224",
         "1.93",
         "324.7",
@@ -39,12 +39,12 @@ def test_a_row_stands_beside_the_published_numbers():
 
 def test_what_was_not_published_is_a_dash():
     unpublished = {name: value for name, value in MEASURED.items() if not name.startswith("delta")}
-    assert results.CellResult(CELL, unpublished).row()[5:8] == ("-", "-", "-")
+    assert summary.CellResult(CELL, unpublished).row()[5:8] == ("-", "-", "-")
 
 
 def test_the_table_fits_a_terminal_of_80_columns():
     console = Console(width=80, file=io.StringIO())
-    console.print(results.table("a title", [results.CellResult(CELL, MEASURED)]))
+    console.print(summary.table("a title", [summary.CellResult(CELL, MEASURED)]))
     text = console.file.getvalue()
     assert "86.1 [84.0, 87.9]" in text
     assert "…" not in text

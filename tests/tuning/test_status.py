@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.shell.errors import UserError
+from tests.studies import NAME, complete, diverged, open_study, run_round
+from tuning import status, studies
+
+
+def test_every_study_has_a_row(url, capsys):
+    study = open_study(url)
+    study.keep(studies.TOTAL, 20)
+    found = iter([complete] * 7 + [diverged])
+    run_round(study, outcome=lambda trial: next(found)(trial))
+    study.study.enqueue_trial({"learning_rate": 0.01})
+    status.main(["--storage", url])
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["study", "done", "pruned", "failed", "enqueued", "left", "val", "%"]
+    best = 100 * max(trial.value or 0 for trial in study.trials)
+    assert row.split() == [NAME, "7", "0", "1", "1", "13", f"{best:.1f}"]
+
+
+def test_no_database_makes_none(tmp_path):
+    with pytest.raises(UserError, match=r"typo\.db"):
+        status.main(["--storage", f"sqlite:///{tmp_path}/typo.db"])
+    assert list(tmp_path.iterdir()) == []
