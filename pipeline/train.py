@@ -19,7 +19,7 @@ from pipeline.datasets import Dataset
 from pipeline.networks import backbones
 from pipeline.shell import cli, progress
 from pipeline.tracking import records
-from pipeline.training.fit import go_on
+from pipeline.training.fit import Curves, go_on
 from pipeline.training.trainers import trainer_for
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     trainer = trainer_for(config, dataset)
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
 
-        def watch(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+        def watch(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
             advance(len(indices))
-            return go_on(epoch, indices, val_top1)
+            return go_on(epoch, indices, scores)
 
         (fit,) = trainer.fit([config], watch)
     tracker.log_curves(run_id, fit.curves)

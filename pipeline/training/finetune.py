@@ -26,7 +26,7 @@ from pipeline.networks import backbones, devices, layerwise
 from pipeline.networks.backbones import preprocess
 from pipeline.networks.layerwise import LayerwiseAdam
 from pipeline.training import schedules
-from pipeline.training.fit import Course, Fit, Watch, go_on, remaining
+from pipeline.training.fit import Course, Curves, Fit, Watch, go_on, remaining
 from pipeline.training.frozen import HeadTrainer, start_head
 from pipeline.training.heads import Head
 from pipeline.training.schedules import Schedule
@@ -51,7 +51,7 @@ class Network:
 
 
 class NetworkTrainer:
-    """One cell of one data set, ready to train whole networks; the counterpart of transfer.HeadTrainer.
+    """One cell of one data set, ready to train whole networks; the counterpart of frozen.HeadTrainer.
 
     Where the weights are trained ones, making it makes the feature table where there is none, as HeadTrainer does, and
     those of the cells `beside`.
@@ -235,8 +235,8 @@ class _HeadFirst:
 def _later_than(told: int, watch: Watch) -> Watch:
     """`watch`, which is not told again of the first `told` epochs; then it said go on."""
 
-    def later(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
-        return (watch if epoch > told else go_on)(epoch, indices, val_top1)
+    def later(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
+        return (watch if epoch > told else go_on)(epoch, indices, scores)
 
     return later
 

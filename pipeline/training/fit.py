@@ -17,12 +17,13 @@ _LOSSES = ("train_loss", "val_loss")
 Curves = dict[str, np.ndarray]
 """train_loss, train_top1, val_loss, val_top1, learning_rate -> one value for each epoch."""
 
-Watch = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
-"""Told after every validated epoch: its number, from 1; which configs are still in training, their indices, int (A,);
-and their val_top1, (A,). Answers which of them go on, bool (A,). Nothing hangs on the answer after the last epoch."""
+Watch = Callable[[int, np.ndarray, Curves], np.ndarray]
+"""Told after every validated epoch, the last included: its number, from 1; the indices of the configs that are still in
+training, int (A,); and their scores, name -> float (A,). Answers which of them go on, bool (A,); nothing hangs on the
+answer after the last epoch."""
 
 
-def go_on(epoch: int, indices: np.ndarray, val_top1: np.ndarray) -> np.ndarray:
+def go_on(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
     """The watch that stops nobody."""
     return np.ones(len(indices), bool)
 
@@ -33,7 +34,8 @@ class Fit(Generic[Trained]):
 
     Attributes:
         curves: name -> float (epochs,); they end with the last epoch that was trained.
-        best_epoch: 1-based, the one with the highest val_top1 (the last where nothing was validated).
+        best_epoch: 1-based, the one with the highest val_top1; of several the one with the lowest val_loss, and of these
+            the first. The last one where nothing was validated.
         best: what was trained, as it was at best_epoch.
         failure: why the fit is worthless, or empty.
         pruned: a watch stopped it before its last epoch.
@@ -74,12 +76,12 @@ class Course(Generic[Trained]):
     def __init__(self, index: int) -> None:
         self.index, self.pruned = index, False
         self._rows: list[dict[str, float]] = []
-        self._best: tuple[float, int, Trained] | None = None
+        self._best: tuple[tuple[float, float], int, Trained] | None = None
 
     def add(self, row: dict[str, float], trained: Callable[[], Trained]) -> None:
         """Files an epoch's scores; `trained` is called for a copy where they are the best so far."""
         self._rows.append(row)
-        score = row.get("val_top1", float(self.epoch))
+        score = (row["val_top1"], -row["val_loss"]) if "val_top1" in row else (float(self.epoch), 0.0)
         if self._best is None or score > self._best[0]:
             self._best = (score, self.epoch, trained())
 
@@ -117,7 +119,8 @@ def remaining(courses: Sequence[Course[Trained]], watch: Watch, epochs: int) -> 
     if not going or "val_top1" not in going[0].last:
         return going
     epoch, indices = going[0].epoch, np.array([course.index for course in going])
-    answers = watch(epoch, indices, np.array([course.last["val_top1"] for course in going]))
+    scores = {name: np.array([course.last[name] for course in going]) for name in going[0].last}
+    answers = watch(epoch, indices, scores)
     if epoch < epochs:
         for course, answer in zip(going, answers, strict=True):
             course.pruned = not answer

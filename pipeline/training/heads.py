@@ -4,8 +4,8 @@ The heads of a wave share their batches and dropout masks and differ in learning
 lie side by side as (d, K, C), so that one matrix product serves all of them, and an epoch is one XLA-compiled loop.
 One head is a wave of one: the same code.
 
-A head that is pruned or diverges leaves the wave. Its place computes on, unseen, until the heads that are left fit into
-half of the places; then the arrays are cut to that half, where this saves more than XLA takes to compile an epoch anew.
+A head that is pruned or diverges leaves the wave. Its slot computes on, unseen, until the heads that are left fit into
+half of the slots; then the arrays are cut to that half, where this saves more than XLA takes to compile an epoch anew.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.training.fit import Course, Curves, Fit, Watch, go_on, remaining
 from pipeline.training.schedules import Schedule
 
 ADAM_EPSILON = 1e-7  # Keras' default
-# How much training, in rows x features x classes, fewer places must save before they are compiled for. Two cores do
+# How much training, in rows x features x classes, fewer slots must save before they are compiled for. Two cores do
 # 1.3e10 of it in a second of processor time, and compile for 1.7 s, but once for all waves of this shape: five of them,
 # at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
 # of another width may round the last digit otherwise.
@@ -96,8 +96,8 @@ def fit(
     for epoch in range(1, epochs + 1):
         scores = wave.epoch(epoch)
         for course in going:
-            place = wave.places[course.index]
-            course.add({name: float(values[place]) for name, values in scores.items()}, partial(wave.head, place))
+            slot = wave.slots[course.index]
+            course.add({name: float(values[slot]) for name, values in scores.items()}, partial(wave.head, slot))
         going = remaining(going, watch, epochs)
         if not going:
             break
@@ -105,25 +105,25 @@ def fit(
     return [course.result() for course in courses]
 
 
-def fewer_places(places: int, heads: int) -> int:
-    """The last of the series places, places / 2, places / 4, ..., rounded up, that has room for `heads` >= 1."""
-    while places > 1 and -(-places // 2) >= heads:
-        places = -(-places // 2)
-    return places
+def fewer_slots(slots: int, heads: int) -> int:
+    """The last of the series slots, slots / 2, slots / 4, ..., rounded up, that has room for `heads` >= 1."""
+    while slots > 1 and -(-slots // 2) >= heads:
+        slots = -(-slots // 2)
+    return slots
 
 
 class _Wave:
     """The state of K heads in training, of which some may have left.
 
     Attributes:
-        places: index of a config -> where its head lies, 0 to K - 1.
+        slots: index of a config -> which of the K slots its head is in.
     """
 
     def __init__(
         self, train: Samples, val: Samples | None, start: Head, configs: Sequence[TrainConfig], schedule: Schedule
     ) -> None:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
-        self.places = {index: index for index in range(self.count)}
+        self.slots = {index: index for index in range(self.count)}
         self.train, self.val = train.on_device(), None if val is None else val.on_device()
         kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count, axis=1)
         bias = tf.repeat(tf.constant(start.bias)[None], self.count, axis=0)
@@ -141,13 +141,13 @@ class _Wave:
         return scores
 
     def shrink(self, indices: Sequence[int], epochs: int) -> None:
-        """Goes on with the heads of `indices` in fewer places, where `epochs` more make that worth compiling."""
-        count = fewer_places(self.count, len(indices))
+        """Goes on with the heads of `indices` in fewer slots, where `epochs` more make that worth compiling."""
+        count = fewer_slots(self.count, len(indices))
         (rows, width), classes = self.train.features.shape, self.state[1][1].shape[-1]
         if count == self.count or (self.count - count) * epochs * rows * width * classes < WORTH_COMPILING:
             return
-        going = [self.places[index] for index in indices]
-        idle = [place for place in range(self.count) if place not in going]
+        going = [self.slots[index] for index in indices]
+        idle = [slot for slot in range(self.count) if slot not in going]
         kept = np.array((going + idle)[:count])
         step, *pairs = self.state  # weights, first and second moments
         self.state = (
@@ -156,7 +156,7 @@ class _Wave:
         )
         self.beta_1, self.beta_2 = tf.gather(self.beta_1, kept), tf.gather(self.beta_2, kept)
         self.schedule.keep(kept)
-        self.count, self.places = count, {index: place for place, index in enumerate(indices)}
+        self.count, self.slots = count, {index: slot for slot, index in enumerate(indices)}
 
     def _train(self, epoch: int, rates: np.ndarray) -> Curves:
         """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
@@ -186,10 +186,10 @@ class _Wave:
             loss, correct = loss + losses.numpy(), correct + hits.numpy()
         return {"val_loss": loss / len(labels), "val_top1": correct / len(labels)}
 
-    def head(self, place: int) -> Head:
-        """A copy of the head at `place` as it is now."""
+    def head(self, slot: int) -> Head:
+        """A copy of the head in `slot` as it is now."""
         kernel, bias = self.state[1]
-        return Head(kernel[:, place].numpy(), bias[place].numpy())
+        return Head(kernel[:, slot].numpy(), bias[slot].numpy())
 
 
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:

@@ -14,14 +14,14 @@ from pipeline.config import PLATEAU_FACTOR, PLATEAU_MIN_DELTA, PLATEAU_PATIENCE,
 class Schedule(Protocol):
     """`rates` float (K,) are those of the coming epoch; `step` is told the epoch's validation losses (K,).
 
-    `keep` goes on with the heads at `places`, int (L,), alone, in that order.
+    `keep` goes on with the heads in `slots`, int (L,), alone, in that order.
     """
 
     rates: np.ndarray
 
     def step(self, val_loss: np.ndarray | None) -> None: ...
 
-    def keep(self, places: np.ndarray) -> None: ...
+    def keep(self, slots: np.ndarray) -> None: ...
 
 
 def of(configs: Sequence[TrainConfig]) -> Schedule:
@@ -50,8 +50,8 @@ class Fixed:
         self._epoch += 1
         self.rates = self._table[min(self._epoch, len(self._table) - 1)]
 
-    def keep(self, places: np.ndarray) -> None:
-        self._table, self.rates = self._table[:, places], self.rates[places]
+    def keep(self, slots: np.ndarray) -> None:
+        self._table, self.rates = self._table[:, slots], self.rates[slots]
 
 
 class Plateau:
@@ -73,5 +73,5 @@ class Plateau:
         self.rates = np.where(stalled, self.rates * PLATEAU_FACTOR, self.rates)
         self._waited = np.where(stalled, 0, self._waited)
 
-    def keep(self, places: np.ndarray) -> None:
-        self.rates, self._lowest, self._waited = self.rates[places], self._lowest[places], self._waited[places]
+    def keep(self, slots: np.ndarray) -> None:
+        self.rates, self._lowest, self._waited = self.rates[slots], self._lowest[slots], self._waited[slots]

@@ -53,8 +53,8 @@ def told():
 def fits(trainer, told):
     """Twice the same, of which the watch stops the second after its first epoch."""
 
-    def watch(epoch, indices, val_top1):
-        told.append((epoch, indices.tolist(), val_top1.tolist()))
+    def watch(epoch, indices, scores):
+        told.append((epoch, indices.tolist(), scores["val_top1"].tolist()))
         return indices == 0
 
     return trainer.fit([CONFIG, CONFIG], watch)
@@ -118,7 +118,7 @@ def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, c
     short, told = NetworkTrainer(CONFIG, dataset), []
     short.backbone = with_room_for(50, short.backbone)
     once = dataclasses.replace(CONFIG, epochs=1)
-    halves = short.fit([once] * 2, lambda epoch, indices, val_top1: told.append(epoch) or np.ones(1, bool))
+    halves = short.fit([once] * 2, lambda epoch, indices, scores: told.append(epoch) or np.ones(1, bool))
     assert told == [1, 1]
     assert capfd.readouterr().err.splitlines() == [
         f"training {CONFIG.cell.name}: out of memory with 64 pictures at once; going on with 32, "
@@ -142,7 +142,7 @@ def test_a_fit_that_is_begun_again_repeats_nothing_to_the_watch(dataset, monkeyp
         train(self, config, *rest)
 
     monkeypatch.setattr(NetworkTrainer, "_train", lose_memory)
-    (fitted,) = short.fit([CONFIG], lambda epoch, indices, val_top1: told.append(epoch) or np.ones(1, bool))
+    (fitted,) = short.fit([CONFIG], lambda epoch, indices, scores: told.append(epoch) or np.ones(1, bool))
     assert told == [1, 2]
     assert {len(curve) for curve in fitted.curves.values()} == {2}
 

@@ -45,7 +45,7 @@ def test_the_model_on_pictures_is_the_head_on_the_table(trainer, dataset):
 
 
 def test_a_watch_may_stop_a_head(trainer):
-    fits = trainer.fit([CONFIG, CONFIG], lambda epoch, indices, val_top1: indices == 0)
+    fits = trainer.fit([CONFIG, CONFIG], lambda epoch, indices, scores: indices == 0)
     assert [fit.pruned for fit in fits] == [False, True]
     assert [len(fit.curves["val_top1"]) for fit in fits] == [CONFIG.epochs, 1]
 
