@@ -11,7 +11,6 @@ import pandas as pd
 
 from pipeline.shell.errors import UserError
 from pipeline.tracking import RunRecord
-from pipeline.tracking.runs import KIND_TAG
 from reports.tables import detail, rows
 from reports.tables.choice import dataset, find, labels, sweeps
 from reports.tables.rows import Row
@@ -71,13 +70,12 @@ def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = 
 
 
 def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Row, list[Row]]]:
-    """The sweep's cells, by alpha and resolution: the row of each, and those of its trials.
+    """The sweep's cells, those it shares with an earlier one included: the row of each, and those of its trials.
 
-    Of two runs of one cell, which a search that began anew leaves, the one that was tested counts, or else the newer.
+    By alpha and resolution. Of two runs of one cell the one that was tested counts, or else the newer.
     """
-    runs = [run for run in tracker.children(sweep.run_id) if run.tags.get(KIND_TAG) == "cell"]
     found = {}
-    for run in sorted(runs, key=lambda run: ("test_top1" in run.metrics, run.started)):
+    for run in sorted(tracker.cells_of(sweep.run_id), key=lambda run: ("test_top1" in run.metrics, run.started)):
         trials = rows.trials_of(tracker.children(run.run_id))
         cell = rows.cell_of(run, trials.values())
         if cell is not None:

@@ -255,6 +255,30 @@ def test_the_newest_sweep_with_a_test_is_taken(tracker):
     assert [run.started for run in tables.sweeps(tracker)] == [STARTED + timedelta(days=day) for day in (2, 1, 0)]
 
 
+def test_cells_of_an_earlier_sweep_are_shown_with_their_trials(tracker):
+    small = {"trials": 5, "epochs": 2}
+    first = write_sweep(tracker, **small, cells=CELLS[:2])
+    second = write_sweep(tracker, **small, cells=CELLS[2:3], started=STARTED + timedelta(days=1))
+    linked = [run.run_id for run in tracker.children(first)]
+    tracker.link(second, linked)
+    found = tables.read(tracker, [second])
+    assert found.cells["cell"].tolist() == [cell.name for cell in CELLS[:3]]
+    assert set(found.cells["run_id"]) > set(linked)
+    for frame in (found.cells, found.trials, found.curves, found.per_class, found.confusion):
+        assert set(frame["sweep"]) == {"digits"}
+        assert set(frame["cell"]) == {cell.name for cell in CELLS[:3]}
+    assert tables.read(tracker, [first]).cells["cell"].tolist() == [cell.name for cell in CELLS[:2]]
+
+
+def test_a_sweep_whose_cells_are_all_of_earlier_ones_has_results(tracker):
+    small = {"cells": CELLS[:1], "trials": 2, "epochs": 2}
+    first = write_sweep(tracker, **small)
+    second = write_sweep(tracker, **small, started=STARTED + timedelta(days=1), running=True)
+    assert tables.choose(tracker, []) == [first]
+    tracker.link(second, [run.run_id for run in tracker.children(first)])
+    assert tables.choose(tracker, []) == [second]
+
+
 def test_ids_may_be_cut_short(store):
     whole, odd = store.ids["whole"], store.ids["odd"]
     assert tables.choose(store.tracker, [odd[:6], whole, odd]) == [odd, whole]

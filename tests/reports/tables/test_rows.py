@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import Cell
 from pipeline.tracking import RunRecord
-from pipeline.tracking.inputs import DataRecord
+from pipeline.tracking.runs import DataRecord
 from reports.tables import rows
 from tests.reports.report_samples import CELLS, RUN
 
