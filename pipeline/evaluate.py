@@ -9,11 +9,9 @@ and the confusion counts on the run that holds the model.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-import keras
 
 from pipeline import datasets, tracking
 from pipeline.config import EvaluateConfig, TrainConfig
@@ -24,6 +22,8 @@ from pipeline.shell import cli
 from pipeline.tracking import records
 
 if TYPE_CHECKING:
+    import keras
+
     from pipeline.tracking import Tracker
 
 
@@ -68,9 +68,9 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Tests the run that --run_id names, and logs the scores there."""
-    config = cli.parse(EvaluateConfig)
+    config = cli.parse(EvaluateConfig, argv)
     tracker = tracking.connect(config.experiment)
     with tracker.run(
         f"evaluate {config.run_id}", kind="evaluate", tags={"alpharho.evaluates": config.run_id}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import io
 import os
 import re
@@ -18,20 +17,12 @@ from typing import TypeVar
 import tyro
 
 from pipeline.shell import folders
-from pipeline.shell.errors import UserError
+from pipeline.shell.errors import STORAGE_ERRORS, TEMPORARY_HINT, UserError, is_temporary
 
 Config = TypeVar("Config")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-# What a person can mend: a full disk, a missing permission, a file where a folder is wanted.
-STORAGE_ERRORS = frozenset(
-    {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
-    }
-)
 
 
 def parse(config_class: type[Config], args: Sequence[str] | None = None) -> Config:
@@ -69,13 +60,12 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:
-        if error.errno not in STORAGE_ERRORS:
+        in_temporary = is_temporary(error)
+        if error.errno not in STORAGE_ERRORS and not in_temporary:
             raise
-        print(
-            f"error: wanted to write {error.filename or 'results'}. Received: {error.strerror}. "
-            "Try: put that right, or point --work_dir at another folder.",
-            file=sys.stderr,
-        )
+        hint = TEMPORARY_HINT if in_temporary else "put that right, or point --work_dir at another folder"
+        wanted = error.filename or ("temporary files" if in_temporary else "results")
+        print(f"error: wanted to write {wanted}. Received: {error.strerror}. Try: {hint}.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print(f"interrupted. {resume_hint}".rstrip(), file=sys.stderr)

@@ -41,7 +41,10 @@ def require(holds: bool, wanted: str, received: object, hint: str = "") -> None:
 
 
 def is_temporary(error: OSError) -> bool:
-    """Whether the folder for temporary files (TMPDIR) is in the way, because it is full or cannot be written."""
+    """Whether the folder for temporary files (TMPDIR) is in the way, because it is full or cannot be written.
+
+    A project may lie in that folder, too: what is below the working directory is then its own.
+    """
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError:  # it looks for one that takes a file
@@ -49,5 +52,7 @@ def is_temporary(error: OSError) -> bool:
     if error.errno not in STORAGE_ERRORS:
         return False
     if error.filename:
-        return Path(str(error.filename)).is_relative_to(folder)
+        path, project = Path(str(error.filename)).absolute(), Path.cwd()
+        of_project = project.is_relative_to(folder) and path.is_relative_to(project)
+        return path.is_relative_to(folder) and not of_project
     return error.errno == errno.ENOSPC and shutil.disk_usage(folder).free < _FULL

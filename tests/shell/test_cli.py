@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
+import tempfile
+import threading
 
 import pytest
 
 from pipeline.config import DataConfig, SweepConfig, TrainConfig, as_params
-from pipeline.shell import cli
+from pipeline.shell import cli, signals
 from pipeline.shell.errors import UserError
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -50,61 +48,95 @@ def test_a_negative_number_is_a_value():
         cli.parse(TrainConfig, ["--learning_rate", "-1"])
 
 
-def run_main(body: str) -> subprocess.CompletedProcess[str]:
-    imports = "from pipeline import cli\nfrom pipeline.shell.errors import UserError"
-    program = f"{imports}\ndef main():\n    {body}\ncli.run(main, 'hint')"
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},  # then tensorflow is not imported, which takes seconds
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=60,
-    )
+@pytest.fixture
+def run_main(capsys):
+    """Runs a main as an entry point does; returns its exit code and what it printed."""
+
+    def run(main) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.run(main, "hint")
+        printed = capsys.readouterr()
+        return stopped.value.code, printed.out, printed.err
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
-def test_wrong_input_is_one_line_and_exit_code_2():
-    done = run_main("raise UserError('wanted this. Received: that.')")
-    assert (done.returncode, done.stderr.strip()) == (2, "error: wanted this. Received: that.")
+def _raiser(error: BaseException):
+    def main() -> None:
+        raise error
+
+    return main
 
 
-def test_a_full_disk_is_one_line_and_exit_code_2():
-    done = run_main("import errno; raise OSError(errno.ENOSPC, 'No space left on device', 'work/features')")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: wanted to write work/features")
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_a_main_that_comes_to_its_end_exits_with_0(run_main):
+    assert run_main(lambda: print("done")) == (0, "done\n", "")
+
+
+def test_wrong_input_is_one_line_and_exit_code_2(run_main):
+    done = run_main(_raiser(UserError("wanted this. Received: that.")))
+    assert done == (2, "", "error: wanted this. Received: that.\n")
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(run_main):
+    code, _, said = run_main(_raiser(OSError(errno.ENOSPC, "No space left on device", "work/features")))
+    assert code == 2
+    assert said.startswith("error: wanted to write work/features. Received: No space left on device. Try: ")
+    assert "--work_dir" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("in_project", [False, True])
+def test_a_full_folder_for_temporary_files_is_told_from_the_work_dir(run_main, tmp_path, monkeypatch, in_project):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path if in_project else "/")
+    code, _, said = run_main(_raiser(OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/x")))
+    assert code == 2
+    assert ("TMPDIR" in said, "--work_dir" in said) == (not in_project, in_project)
+
+
+def test_no_folder_for_temporary_files_is_one_line(run_main, monkeypatch):
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    code, _, said = run_main(none)
+    assert code == 2
+    assert "wanted to write temporary files. Received: No usable temporary directory" in said
+    assert "Try: set TMPDIR" in said
 
 
 def test_an_error_of_ours_keeps_its_traceback():
-    done = run_main("raise RuntimeError('a bug')")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.run(_raiser(RuntimeError("a bug")))
+    with pytest.raises(FileNotFoundError, match="a bug"):
+        cli.run(_raiser(FileNotFoundError(errno.ENOENT, "a bug", "pipeline/x.json")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_cleanly_and_tells_how_to_go_on(number):
-    done = run_main(f"import os; os.kill(os.getpid(), {int(number)}); import time; time.sleep(30)")
-    assert (done.returncode, done.stderr.strip()) == (130, "interrupted. hint")
+def test_a_signal_ends_cleanly_and_tells_how_to_go_on(run_main, number):
+    def main() -> None:
+        os.kill(os.getpid(), number)
+        threading.Event().wait(30)
+
+    assert run_main(main) == (130, "", "interrupted. hint\n")
 
 
-def test_a_deferred_signal_takes_effect_at_the_end_of_the_block():
-    body = """import os, signal, time
-    with signals.deferred():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
-        print("whole", flush=True)
-    print("never")"""
-    done = run_main(body)
-    assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (130, "whole", "interrupted. hint")
+def test_a_deferred_signal_takes_effect_at_the_end_of_the_block(run_main):
+    def main() -> None:
+        with signals.deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("whole")
+        print("never")
+
+    assert run_main(main) == (130, "whole\n", "interrupted. hint\n")
 
 
-def test_an_unknown_flag_is_refused_before_anything_is_done():
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.prepare", "--datasett", "digits"], capture_output=True, text=True, cwd=ROOT
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: Unrecognized options: --datasett, digits")
-    assert len(done.stderr.splitlines()) == 1
+def test_an_unknown_flag_is_one_line():
+    with pytest.raises(UserError, match=r"Unrecognized options: --datasett.*Try: --help") as refusal:
+        cli.parse(DataConfig, ["--datasett", "digits"])
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
