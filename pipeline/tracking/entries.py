@@ -26,14 +26,14 @@ def points(metrics: Mapping[str, float], time_ms: int) -> list[Metric]:
 
 
 def curve_points(
-    curves: Mapping[str, Sequence[float]], started_ms: int, ended_ms: int, epoch_ends: Sequence[float] = ()
+    curves: Mapping[str, Iterable[float]], started_ms: int, ended_ms: int, epoch_ends: Sequence[float] = ()
 ) -> list[Metric]:
     """One value for each epoch, as steps 1, 2, ..., at `epoch_ends` (seconds since 1970).
 
     Without these, times are spread evenly, the last one at the end.
     """
     points = []
-    for name, values in curves.items():
+    for name, values in ((name, list(values)) for name, values in curves.items()):
         for epoch, value in enumerate(values, start=1):
             even = started_ms + (ended_ms - started_ms) * epoch // len(values)
             time_ms = milliseconds(epoch_ends[epoch - 1]) if epoch_ends else even

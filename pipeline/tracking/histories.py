@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.store.tracking.rest_store import RestStore
-from mlflow.tracking import _get_store
-from mlflow.utils.rest_utils import http_request, verify_rest_response
+from mlflow.utils.rest_utils import verify_rest_response
 
+from pipeline.tracking import server
 from pipeline.tracking.outages import waiting
 
 # What a server's own limits are (mlflow/server/handlers.py, get_metric_history_bulk_handler).
@@ -80,7 +79,7 @@ def _one_by_one(client: MlflowClient, run_id: str, name: str) -> Iterator[Point]
 
 def _bulk(client: MlflowClient) -> Ask:
     """How this store is asked for many runs at once."""
-    store = _get_store(client.tracking_uri)
+    store = server.store_of(client)
 
     def ask_database(run_ids: Sequence[str], name: str) -> list[Point]:
         found = store.get_metric_history_bulk(run_ids, name, BULK_POINTS)
@@ -88,7 +87,7 @@ def _bulk(client: MlflowClient) -> Ask:
 
     def ask_server(run_ids: Sequence[str], name: str) -> list[Point] | None:
         asked = {"run_id": list(run_ids), "metric_key": name, "max_results": BULK_POINTS}
-        response = http_request(store.get_host_creds(), BULK, "GET", params=asked)
+        response = server.ask(client, BULK, asked)
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         if 400 <= status < 500 or (status < 400 and "json" not in kind):
             return None  # another program's server, or a proxy that lets only mlflow's public API through
@@ -97,4 +96,4 @@ def _bulk(client: MlflowClient) -> Ask:
 
     if hasattr(store, "get_metric_history_bulk"):
         return ask_database
-    return ask_server if isinstance(store, RestStore) else lambda _run_ids, _name: None
+    return ask_server if server.is_server(client) else lambda _run_ids, _name: None

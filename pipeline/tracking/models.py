@@ -17,10 +17,12 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.config import spell
 from pipeline.shell.errors import UserError
+from pipeline.shell.patience import masked
 from pipeline.shell.progress import note
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import keras
 
 CLASSES = "classes.json"
+MODEL_FILES = {"MLmodel", "data/model.keras"}
 NEWEST, BEST = "newest", "best"  # aliases of a registered model
 PICTURES_TAG = "alpharho.pictures"  # of a version: the digest of the pictures that it was validated on
 VAL_TOP1_TAG = "alpharho.val_top1"
@@ -121,15 +124,23 @@ def _is_better(model: Scored, best: ModelVersion) -> bool:
     return same and (model.val_top1 > known or (math.isnan(known) and not math.isnan(model.val_top1)))
 
 
-def load(run: Run) -> keras.Model:
-    """The model that `run` logged last. Raises UserError where it logged none."""
+def load(client: MlflowClient, run: Run) -> keras.Model:
+    """The model that `run` logged last. Raises UserError where it logged none, or where its files are gone."""
     import mlflow.keras
 
-    outputs = _outputs(run)
+    outputs, of_run = _outputs(run), f"{run.info.run_id} ({run.info.run_name})"
     if not outputs:
         raise UserError(
-            f"wanted a run that holds a model. Received: {run.info.run_id} ({run.info.run_name}), which has none. "
+            f"wanted a run that holds a model. Received: {of_run}, which has none. "
             "Try: take the id of a finished train or cell run from `mlflow ui`."
+        )
+    location = client.get_logged_model(outputs[-1]).artifact_location
+    repository = get_artifact_repository(location, client.tracking_uri)
+    there = {file.path for folder in (None, "data") for file in repository.list_artifacts(folder)}
+    if not there >= MODEL_FILES:
+        raise UserError(
+            f"wanted the model of run {of_run} in {masked(location)}. Received: no {min(MODEL_FILES - there)} there. "
+            "Try: bring that folder back, or train again."
         )
     return mlflow.keras.load_model(f"models:/{outputs[-1]}")
 

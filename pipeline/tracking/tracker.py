@@ -18,18 +18,17 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.shell.errors import UserError
 from pipeline.shell.signals import uninterrupted
-from pipeline.tracking import histories, inputs, lookup, models, published_runs, trials
+from pipeline.tracking import artifacts, inputs, lookup, models, published_runs, trials
 from pipeline.tracking.entries import curve_points, epoch_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import impatient, patient
+from pipeline.tracking.reader import Reader
 from pipeline.tracking.runs import (
     CELLS_TAG,
-    DATABASE_TAG,
     ERROR_TAG,
     KEY_TAG,
     KIND_TAG,
     Kind,
-    RunRecord,
     Status,
     TrialRun,
 )
@@ -44,7 +43,7 @@ INTERRUPTS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # mlflow's own, where a person gave no --run-name
 
 
-class Tracker:
+class Tracker(Reader):
     """Writes to and reads from one MLflow experiment; made by `connect`.
 
     Every method waits for a store that is away for a while, and then goes on as if nothing had been: nothing is missing
@@ -53,8 +52,7 @@ class Tracker:
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
-        self.client = client
-        self.experiment_id = experiment_id
+        super().__init__(client, experiment_id)
         self._adoptable = os.environ.get("MLFLOW_RUN_ID", "")
 
     @contextlib.contextmanager
@@ -125,11 +123,6 @@ class Tracker:
         return trials.publish(self.client, self.experiment_id, trial, family, run_id)
 
     @patient
-    def children(self, parent: str) -> list[RunRecord]:
-        """The runs right below another, outside the trash, newest first, however many."""
-        return list(lookup.children(self.client, self.experiment_id, parent))
-
-    @patient
     def delete(self, run_id: str) -> None:
         """Puts a run into MLflow's trash, where it may be already."""
         lookup.delete(self.client, run_id)
@@ -142,29 +135,6 @@ class Tracker:
     def adopts(self) -> bool:
         """Whether the next run without a parent will be `mlflow run`'s own."""
         return bool(self._adoptable)
-
-    @patient
-    def has(self, run_id: str) -> bool:
-        """Whether the experiment has this run, outside the trash."""
-        return bool(run_id) and lookup.is_there(self.client, run_id, self.experiment_id)
-
-    @patient
-    def is_open(self, run_id: str) -> bool:
-        """Whether the run is RUNNING. Raises UserError where there is no such run."""
-        return lookup.get(self.client, run_id).info.status == "RUNNING"
-
-    def running(self, database: str) -> list[RunRecord]:
-        """The RUNNING runs that the driver of this study database writes, or that one that died has left so."""
-        found = self.search("attributes.status = 'RUNNING'")
-        return [run for run in found if run.tags.get(DATABASE_TAG) == database]
-
-    @patient
-    def cells_of(self, sweep: str) -> list[RunRecord]:
-        """The cells of a sweep, newest first: those right below it, and those of earlier ones that are linked to it."""
-        own = lookup.children(self.client, self.experiment_id, sweep)
-        linked = lookup.those(self.client, self.experiment_id, self._linked(sweep))
-        cells = {run.run_id: run for run in (*own, *linked) if run.tags.get(KIND_TAG) == "cell"}
-        return sorted(cells.values(), key=lambda run: run.started, reverse=True)
 
     @patient
     def link(self, sweep: str, cells: Iterable[str]) -> None:
@@ -186,7 +156,7 @@ class Tracker:
         """Writes single values; infinities become NaN."""
         self._write_metrics(run_id, points(metrics, now_ms()))
 
-    def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
+    def log_curves(self, run_id: str, curves: Mapping[str, Iterable[float]]) -> None:
         """Writes one value for each epoch, as steps 1, 2, ...; infinities become NaN."""
         now = now_ms()
         self._write_metrics(run_id, curve_points(curves, now, now))
@@ -248,46 +218,9 @@ class Tracker:
             models.register(self.client, run_id, scored, registered_name, tags)
         return model_uri
 
-    @patient
-    def load_model(self, run_id: str) -> keras.Model:
-        """The model that the run logged last. Raises UserError where there is no such run, or no model in it."""
-        return models.load(lookup.get(self.client, run_id))
-
-    @patient
-    def params(self, run_id: str) -> dict[str, str]:
-        """Raises UserError where there is no such run; so do `metrics` and `tags`."""
-        return dict(lookup.get(self.client, run_id).data.params)
-
-    @patient
-    def metrics(self, run_id: str) -> dict[str, float]:
-        """Each metric's last value."""
-        return dict(lookup.get(self.client, run_id).data.metrics)
-
-    @patient
-    def tags(self, run_id: str) -> dict[str, str]:
-        return dict(lookup.get(self.client, run_id).data.tags)
-
-    @patient
-    def search(self, filter_string: str = "", deleted: bool = False) -> list[RunRecord]:
-        """The experiment's runs, newest first, however many; `filter_string` as tags."alpharho.kind" = 'cell'.
-
-        `deleted` adds those in MLflow's trash.
-        """
-        return list(lookup.search(self.client, self.experiment_id, filter_string, deleted))
-
-    def curves(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], histories.Curve]:
-        """(run id, metric) -> {epoch: value}, of many runs at once."""
-        return histories.curves(self.client, run_ids, names)
-
-    @patient
-    def read_text(self, run_id: str, path: str) -> str | None:
-        """The artifact `path`; None where the run has none."""
-        return histories.read_text(self.client, run_id, path)
-
-    @patient
-    def experiment(self) -> str:
-        """Its name."""
-        return self.client.get_experiment(self.experiment_id).name
+    def check_artifacts(self) -> None:
+        """Raises UserError, at once, where the artifact folder does not take a small file and give it back."""
+        artifacts.check(self.client, self.experiment_id)
 
     def ensure_published(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Publishes rows (name, source, params, metrics, tags) as finished runs, once for each experiment.
@@ -297,10 +230,6 @@ class Tracker:
         every = f"tags.`{KIND_TAG}` = 'published'"
         for run, begun in published_runs.missing(rows, self.search(every, deleted=True), self.search(every)):
             trials.publish(self.client, self.experiment_id, run, {KIND_TAG: "published"}, begun)
-
-    def _linked(self, sweep: str) -> list[str]:
-        tag = lookup.get(self.client, sweep).data.tags.get(CELLS_TAG, "")
-        return [run_id for run_id in tag.split(",") if run_id]
 
     @patient
     def _write_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
@@ -325,12 +254,6 @@ class Tracker:
         write(self.client, run_id, tags=run_tags(tags))
         if ERROR_TAG in lookup.get(self.client, run_id).data.tags:  # it was interrupted before
             lookup.delete_tag(self.client, run_id, ERROR_TAG)
-
-    @patient
-    def with_key(self, key: str) -> str:
-        """The id of the run with this key, or an empty one."""
-        found = lookup.with_key(self.client, self.experiment_id, key) if key else []
-        return found[0] if found else ""
 
     def _create(self, name: str, tags: Mapping[str, object], key: str) -> str:
         began = now_ms()

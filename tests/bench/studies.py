@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -24,7 +25,6 @@ from rich.table import Table
 
 from pipeline import tracking
 from pipeline.config import SweepConfig
-from pipeline.tracking import Tracker
 from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
 from tests.studies import SPACE
@@ -32,6 +32,9 @@ from tuning import rounds, studies, tasks
 from tuning.publish import Publisher
 from tuning.storage import open_storage
 from tuning.studies import CellStudy
+
+if TYPE_CHECKING:
+    from pipeline.tracking import Tracker
 
 ROOT = Path(__file__).parents[2]
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), trials=10**6)

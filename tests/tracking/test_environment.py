@@ -8,6 +8,18 @@ import tensorflow as tf
 from pipeline.tracking import environment
 
 
+def device() -> str:
+    """Asked anew, though it is kept for the life of a process."""
+    environment.environment_tags.cache_clear()
+    return environment.environment_tags()["device"]
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    environment.environment_tags.cache_clear()
+
+
 @pytest.fixture
 def gpus(monkeypatch):
     """Lets tensorflow list so many GPUs of one kind."""
@@ -37,11 +49,11 @@ T4 = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
 
 def test_without_a_gpu_it_is_the_processor(gpus):
     gpus(0, {})
-    assert environment.environment_tags.__wrapped__()["device"].endswith(" cores")
+    assert device().endswith(" cores")
 
 
 @pytest.mark.parametrize(
-    ("count", "details", "told", "device"),
+    ("count", "details", "told", "named"),
     [
         (1, T4, "15360, Tesla T4", "Tesla T4, 15 GB"),
         (2, T4, "15360, Tesla T4\n15360, Tesla T4", "2 x Tesla T4, 15 GB each"),
@@ -51,15 +63,15 @@ def test_without_a_gpu_it_is_the_processor(gpus):
         (1, {}, "15360, Tesla T4", "GPU"),
     ],
 )
-def test_a_gpu_is_named_with_its_memory_where_that_is_told(gpus, nvidia_smi, count, details, told, device):
+def test_a_gpu_is_named_with_its_memory_where_that_is_told(gpus, nvidia_smi, count, details, told, named):
     gpus(count, details)
     nvidia_smi(*(f"echo '{line}'" for line in told.splitlines()))
-    assert environment._gpu() == device
+    assert device() == named
 
 
 def test_a_driver_that_is_missing_or_hangs_costs_the_memory_alone(gpus, nvidia_smi, monkeypatch):
     gpus(1, T4)
-    assert environment._gpu() == "Tesla T4"
+    assert device() == "Tesla T4"
     monkeypatch.setattr(environment, "NVIDIA_SMI_SECONDS", 0.2)
     nvidia_smi("exec sleep 5")
-    assert environment._gpu() == "Tesla T4"
+    assert device() == "Tesla T4"

@@ -3,19 +3,19 @@ from __future__ import annotations
 import http.server
 import os
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from processes import children
-from samples import PUBLISHED
 
+from pipeline.config import DataConfig
 from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, connect
 
@@ -50,16 +50,10 @@ def test_a_folder_with_an_odd_name(folder, monkeypatch, name):
     assert next(odd.rglob("note.txt")).read_text() == "hello"
 
 
-def _connect_and_publish(barrier) -> None:
-    barrier.wait()
-    connect("alpharho").ensure_published(PUBLISHED)
-
-
-@pytest.mark.slow
-def test_processes_that_start_at_once_on_an_empty_folder(folder):
-    assert children(5, _connect_and_publish) == [0] * 5
-    runs = connect("alpharho").search("tags.source = 'paper'")
-    assert sorted(run.name for run in runs) == sorted(row["name"] for row in PUBLISHED)
+def test_who_opens_an_empty_folder_at_once_finds_one_store(folder):
+    with ThreadPoolExecutor(4) as threads:
+        experiments = list(threads.map(lambda _: connect("alpharho").experiment_id, range(4)))
+    assert len(set(experiments)) == 1
     assert not (folder / "mlflow.db.part").exists()
 
 
@@ -104,6 +98,14 @@ def _answer_in_html(status: int) -> str:
         (_never_answer, "timed out"),
         (lambda: _answer_in_html(200), "valid JSON"),
         (lambda: _answer_in_html(404), "error code 404"),
+        (
+            lambda: _answer_in_html(401),
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+        ),
+        (
+            lambda: _answer_in_html(403),
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+        ),
         (lambda: _answer_in_html(500), "500"),
         (lambda: "sftp://somewhere", "sftp"),
         (lambda: "file:///tmp/somewhere", "file"),
@@ -184,20 +186,22 @@ def test_an_experiment_whose_files_only_a_server_reaches_is_refused(tracker):
         connect("served")
 
 
-def _fill_the_disk(barrier) -> None:
-    tracker = connect("alpharho")
-    run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    size = Path("mlflow.db").stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    try:
+@pytest.fixture
+def full_disk():
+    """No file grows beyond what mlflow.db has when it is called."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (Path("mlflow.db").stat().st_size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_one_line(tracker, full_disk, capfd):
+    run_id = tracker.open("r", "prepare")
+    full_disk()
+    with pytest.raises(UserError, match="disk") as refusal:
         tracker.log_curves(run_id, {f"c{i}": [0.5] * 200 for i in range(50)})
-    except UserError as error:
-        sys.exit(7 if "disk" in str(error) and "\n" not in str(error) else 8)
-
-
-def test_a_full_disk_is_one_line(capfd):
-    assert children(1, _fill_the_disk) == [7]
+    assert "\n" not in str(refusal.value)
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -206,3 +210,58 @@ def test_a_server_that_dies_in_a_run_is_one_line(monkeypatch, tracker):
     with pytest.raises(Outage, match="Connection refused") as error, tracker.impatient():
         tracker.log_metrics("0" * 32, {"a": 1.0})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_refuses_in_a_run_is_told_of_credentials(monkeypatch, tracker, status):
+    monkeypatch.setattr(tracker, "client", MlflowClient(_answer_in_html(status)))
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_TOKEN") as error:
+        tracker.log_metrics("0" * 32, {"a": 1.0})
+    assert not isinstance(error.value, Outage)
+
+
+def test_the_environment_names_the_experiment_where_no_flag_does(tracker, monkeypatch):
+    elsewhere = tracker.client.create_experiment("elsewhere")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", elsewhere)
+    assert connect(DataConfig.experiment).experiment() == "elsewhere"
+    assert connect("mine").experiment() == "mine"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "by name")
+    assert connect(DataConfig.experiment).experiment() == "by name"
+    assert connect("mine").experiment() == "mine"
+    monkeypatch.setenv("MLFLOW_RUN_ID", tracker.open("r", "prepare"))
+    assert connect(DataConfig.experiment).experiment() == DataConfig.experiment
+    assert connect(DataConfig.experiment, in_project=False).experiment() == DataConfig.experiment
+
+
+def test_an_unknown_experiment_in_the_environment_is_named(tracker, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    with pytest.raises(UserError, match=r"MLFLOW_EXPERIMENT_ID names .*Received: 77"):
+        connect(DataConfig.experiment)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_project_that_was_moved_is_refused_and_nothing_is_written(tmp_path, empty_database, monkeypatch, copied):
+    old, new = tmp_path / "my old", tmp_path / "new"
+    old.mkdir()
+    monkeypatch.chdir(old)
+    shutil.copy(empty_database, old)
+    connect("alpharho").open("r", "prepare")
+    (shutil.copytree if copied else shutil.move)(old, new)
+    monkeypatch.chdir(new)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    before = sorted(old.rglob("*"))
+    with pytest.raises(UserError, match=rf"beside {new}.*Received: {old}/mlartifacts.*bring the project back to {old}"):
+        connect("alpharho")
+    assert sorted(old.rglob("*")) == before
+
+
+def test_a_project_that_is_reached_by_another_path_is_the_same(tracker, folder, tmp_path_factory, monkeypatch):
+    link = tmp_path_factory.mktemp("links") / "project"
+    link.symlink_to(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{link}/mlflow.db")
+    assert connect("alpharho").experiment_id == tracker.experiment_id
+
+
+def test_an_artifact_folder_that_a_person_chose_is_left_alone(tracker, tmp_path_factory):
+    tracker.client.create_experiment("chosen", artifact_location=str(tmp_path_factory.mktemp("nas")))
+    connect("chosen").check_artifacts()

@@ -6,17 +6,14 @@ import math
 import os
 import signal
 import threading
-import time
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from processes import children
 from samples import PUBLISHED, trial_run
 
-import pipeline.tracking.tracker
 from pipeline.shell import cli
 from pipeline.shell.errors import UserError
 from pipeline.tracking import connect, environment_tags
@@ -60,31 +57,36 @@ def test_an_exception_closes_the_runs_it_leaves_and_propagates(tracker, error, s
     assert sweep.tags["alpharho.error"] == says
 
 
-def _sweep_until_stopped(barrier) -> None:
-    pipeline.tracking.tracker.environment_tags = dict  # which would import tensorflow
+@pytest.fixture
+def handlers():
+    """Those of the signals are as before when the test has ended."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    def main() -> None:
-        tracker = connect("alpharho")
-        with contextlib.ExitStack() as open_runs:
-            for i in range(10):
-                open_runs.enter_context(tracker.run(f"r{i}", "sweep"))
-            os.kill(os.getpid(), signal.SIGALRM)
-            time.sleep(60)
+
+def test_two_signals_in_a_row_leave_no_run_running(tracker, handlers):
+    second = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM))
 
     def stop_twice(*_) -> None:
         """As a terminal and `mlflow run` do: SIGINT to all, and SIGTERM from the parent while runs are being closed."""
-        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        second.start()
         signal.default_int_handler(signal.SIGINT, None)
 
-    signal.signal(signal.SIGALRM, stop_twice)
-    cli.run(main)
+    def main() -> None:
+        with contextlib.ExitStack() as open_runs:
+            for i in range(10):
+                open_runs.enter_context(tracker.run(f"r{i}", "sweep"))
+            signal.signal(signal.SIGALRM, stop_twice)
+            os.kill(os.getpid(), signal.SIGALRM)
+            threading.Event().wait(60)
 
-
-def test_two_signals_in_a_row_leave_no_run_running():
-    assert children(1, _sweep_until_stopped) == [cli.EXIT_INTERRUPTED]
-    runs = connect("alpharho").search()
-    assert len(runs) == 10
-    assert {run.status for run in runs} == {"KILLED"}
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(main)
+    second.join()
+    assert stopped.value.code == cli.EXIT_INTERRUPTED
+    assert [run.status for run in tracker.search()] == ["KILLED"] * 10
 
 
 def test_mlflow_run_is_adopted_with_the_spelling_it_wrote(tracker, monkeypatch):

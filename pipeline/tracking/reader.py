@@ -1,0 +1,102 @@
+"""What the runs of an experiment say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mlflow import MlflowClient
+
+from pipeline.tracking import histories, lookup, models
+from pipeline.tracking.outages import patient
+from pipeline.tracking.runs import CELLS_TAG, DATABASE_TAG, KIND_TAG, RunRecord
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Reader:
+    """The half of a Tracker that writes nothing; waits for a store that is away, as that does."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+
+    @patient
+    def has(self, run_id: str) -> bool:
+        """Whether the experiment has this run, outside the trash."""
+        return bool(run_id) and lookup.is_there(self.client, run_id, self.experiment_id)
+
+    @patient
+    def is_open(self, run_id: str) -> bool:
+        """Whether the run is RUNNING. Raises UserError where there is no such run."""
+        return lookup.get(self.client, run_id).info.status == "RUNNING"
+
+    def running(self, database: str) -> list[RunRecord]:
+        """The RUNNING runs that the driver of this study database writes, or that one that died has left so."""
+        found = self.search("attributes.status = 'RUNNING'")
+        return [run for run in found if run.tags.get(DATABASE_TAG) == database]
+
+    @patient
+    def cells_of(self, sweep: str) -> list[RunRecord]:
+        """The cells of a sweep, newest first: those right below it, and those of earlier ones that are linked to it."""
+        own = lookup.children(self.client, self.experiment_id, sweep)
+        linked = lookup.those(self.client, self.experiment_id, self._linked(sweep))
+        cells = {run.run_id: run for run in (*own, *linked) if run.tags.get(KIND_TAG) == "cell"}
+        return sorted(cells.values(), key=lambda run: run.started, reverse=True)
+
+    @patient
+    def with_key(self, key: str) -> str:
+        """The id of the run with this key, or an empty one."""
+        found = lookup.with_key(self.client, self.experiment_id, key) if key else []
+        return found[0] if found else ""
+
+    @patient
+    def children(self, parent: str) -> list[RunRecord]:
+        """The runs right below another, outside the trash, newest first, however many."""
+        return list(lookup.children(self.client, self.experiment_id, parent))
+
+    @patient
+    def load_model(self, run_id: str) -> keras.Model:
+        """The model that the run logged last. Raises UserError where there is no such run, or no model in it."""
+        return models.load(self.client, lookup.get(self.client, run_id))
+
+    @patient
+    def params(self, run_id: str) -> dict[str, str]:
+        """Raises UserError where there is no such run; so do `metrics` and `tags`."""
+        return dict(lookup.get(self.client, run_id).data.params)
+
+    @patient
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """Each metric's last value."""
+        return dict(lookup.get(self.client, run_id).data.metrics)
+
+    @patient
+    def tags(self, run_id: str) -> dict[str, str]:
+        return dict(lookup.get(self.client, run_id).data.tags)
+
+    @patient
+    def search(self, filter_string: str = "", deleted: bool = False) -> list[RunRecord]:
+        """The experiment's runs, newest first, however many; `filter_string` as tags."alpharho.kind" = 'cell'.
+
+        `deleted` adds those in MLflow's trash.
+        """
+        return list(lookup.search(self.client, self.experiment_id, filter_string, deleted))
+
+    def curves(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], histories.Curve]:
+        """(run id, metric) -> {epoch: value}, of many runs at once."""
+        return histories.curves(self.client, run_ids, names)
+
+    @patient
+    def read_text(self, run_id: str, path: str) -> str | None:
+        """The artifact `path`; None where the run has none."""
+        return histories.read_text(self.client, run_id, path)
+
+    @patient
+    def experiment(self) -> str:
+        """Its name."""
+        return self.client.get_experiment(self.experiment_id).name
+
+    def _linked(self, sweep: str) -> list[str]:
+        tag = lookup.get(self.client, sweep).data.tags.get(CELLS_TAG, "")
+        return [run_id for run_id in tag.split(",") if run_id]
