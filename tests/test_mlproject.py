@@ -1,90 +1,96 @@
-"""The MLflow project as `mlflow run` starts it, in the environment that the tests run in."""
+"""The MLflow project as a stranger starts it, by `mlflow run` on a git address, in the environment of the tests."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-DIGITS = {"dataset": "digits", "weights": "tiny", "epochs": "2"}
+ADDRESS = "https://example.org/alpharho.git"
+DIGITS = ("dataset=digits", "weights=tiny", "epochs=2", "alphas=0.25", "resolutions=32", "trials=2")
 
 
-def mlflow_run(folder: Path, entry_point: str, params: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs the project with its state in `folder`."""
-    beside_python = Path(sys.executable).parent  # `--env-manager local` starts the first python on PATH
-    flags = [flag for name, value in params.items() for flag in ("-P", f"{name}={value}")]
-    return subprocess.run(
-        [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", entry_point, "--env-manager", "local", *flags],
-        env={
-            **os.environ,
-            "PATH": f"{beside_python}{os.pathsep}{os.environ['PATH']}",
-            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+@dataclass(frozen=True)
+class Swept:
+    folder: Path
+    """in which `mlflow run` was called"""
+    clone: Path
+    """which mlflow made"""
+    printed: str
+    runs: dict[str, list[Run]]
+    """kind -> runs of the experiment that `mlflow run` used"""
+
+
+def git(*arguments: str | Path, folder: Path = ROOT) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def repository(folder: Path) -> Path:
+    """A git repository of the files that stand here now."""
+    for name in git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    git("init", "--quiet", "--initial-branch=main", folder=folder)
+    git("add", "--all", folder=folder)
+    git("-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "all", folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    """A sweep with the defaults of every folder and database. git takes the address for the repository on this disk."""
+    source, folder = repository(tmp_path_factory.mktemp("repository")), tmp_path_factory.mktemp("called")
+    unset = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow", "run", ADDRESS, "-e", "sweep", "--env-manager", "local"]
+        + [word for setting in DIGITS for word in ("-P", setting)],
+        env={name: value for name, value in os.environ.items() if name not in unset}
+        | {
+            # `--env-manager local` starts the first python on PATH.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{source}.insteadOf",
+            "GIT_CONFIG_VALUE_0": ADDRESS,
         },
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
     )
-
-
-def runs(folder: Path) -> dict[str, list[mlflow.entities.Run]]:
-    """Kind -> runs of the experiment that `mlflow run` used."""
-    found = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_runs(["0"])
-    kinds = {run.data.tags.get("alpharho.kind", "none") for run in found}
-    return {kind: [run for run in found if run.data.tags.get("alpharho.kind", "none") == kind] for kind in kinds}
-
-
-@pytest.fixture(scope="module")
-def main_run(tmp_path_factory) -> tuple[Path, mlflow.entities.Run]:
-    folder = tmp_path_factory.mktemp("main")
-    done = mlflow_run(folder, "main", {**DIGITS, "alpha": "0.25", "resolution": "32", "work_dir": str(folder / "work")})
     assert done.returncode == 0, done.stderr
-    (run,) = runs(folder)["main"]
-    return folder, run
+    found = re.search(r"Fetching project from \S+ into (\S+) ===", done.stderr)
+    assert found
+    runs: dict[str, list[Run]] = {}
+    for run in MlflowClient(f"sqlite:///{folder}/mlflow.db").search_runs(["0"]):
+        runs.setdefault(run.data.tags.get("alpharho.kind", "none"), []).append(run)
+    yield Swept(folder, Path(found[1]), done.stdout, runs)
+    shutil.rmtree(found[1])
 
 
-def test_main_prepares_trains_and_evaluates_in_the_projects_own_run(main_run):
-    _folder, run = main_run
-    assert run.info.status == "FINISHED"
-    assert {"pictures_test", "best_val_top1", "test_top1", "test_top1_low", "mult_adds"} <= set(run.data.metrics)
-    assert [inputs.dataset.name for inputs in run.inputs.dataset_inputs] == ["digits"]
-
-
-def test_evaluate_takes_the_id_of_a_run(main_run):
-    folder, run = main_run
-    done = mlflow_run(folder, "evaluate", {"run_id": run.info.run_id})
-    assert done.returncode == 0, done.stderr
-    (evaluation,) = runs(folder)["evaluate"]
-    assert evaluation.data.metrics["test_top1"] == run.data.metrics["test_top1"]
-
-
-def test_a_sweep_puts_its_cells_below_the_projects_run(tmp_path):
-    flags = {
-        "alphas": "0.25",
-        "resolutions": "32",
-        "trials": "2",
-        "storage": f"sqlite:///{tmp_path}/optuna.db",
-        "work_dir": str(tmp_path / "work"),
-    }
-    done = mlflow_run(tmp_path, "sweep", {**DIGITS, **flags})
-    assert done.returncode == 0, done.stderr
-    found = runs(tmp_path)
-    (sweep,), (cell,), trials = found["sweep"], found["cell"], found["trial"]
-    assert cell.data.tags["mlflow.parentRunId"] == sweep.info.run_id
-    assert {trial.data.tags["mlflow.parentRunId"] for trial in trials} == {cell.info.run_id}
+def test_a_sweep_puts_its_cells_below_the_projects_run(swept: Swept) -> None:
+    (sweep,), (cell,), trials = swept.runs["sweep"], swept.runs["cell"], swept.runs["trial"]
     assert sweep.data.tags["mlflow.project.entryPoint"] == "sweep"
-    assert len(found["published"]) == 10
+    assert cell.data.tags["mlflow.parentRunId"] == sweep.info.run_id
+    assert [trial.data.tags["mlflow.parentRunId"] for trial in trials] == [cell.info.run_id] * 2
+    assert {run.info.status for run in (sweep, cell)} == {"FINISHED"}
+    assert "published" in swept.runs
 
 
-def test_wrong_input_leaves_no_run_running(tmp_path):
-    done = mlflow_run(tmp_path, "sweep", {**DIGITS, "alphas": "0.25", "resolutions": "32", "trials": "0"})
-    assert done.returncode != 0
-    assert "wanted trials >= 1" in done.stdout + done.stderr
-    assert {run.info.status for group in runs(tmp_path).values() for run in group} == {"FAILED"}
+def test_everything_lands_where_mlflow_run_was_called_and_the_last_line_says_so(swept: Swept) -> None:
+    assert {"mlflow.db", "optuna.db", "report.html", "work"} <= {path.name for path in swept.folder.iterdir()}
+    left = git("status", "--porcelain", "--ignored", folder=swept.clone).splitlines()
+    assert [line for line in left if not line.endswith("__pycache__/")] == []
+    assert swept.printed.splitlines()[-1] == f"Results are in {swept.folder}, unless a flag named another folder."
