@@ -31,6 +31,9 @@ _LAYOUT = "PATH/<class>/*.jpg, or PATH/train/<class>/*.jpg and PATH/test/<class>
 def load(config: DataConfig) -> Dataset:
     """Lists both splits and hashes the training files; the test files are opened when the test split is asked for.
 
+    The data set is known by the folder's own name and by what is in it, however its path is spelled.
+
+
     Raises UserError where the folders are not as described above.
     """
     root = _root(config.dataset.removeprefix(PREFIX))
@@ -42,11 +45,12 @@ def load(config: DataConfig) -> Dataset:
         class_names, whole = _list(root)
         kept = splits.hold_out(_labels(whole, class_names), class_names, config.test_fraction)
         train, test = ([whole[index] for index in rows] for rows in kept)
+    read = _read("train", root, train, class_names)
     return Dataset(
-        name=config.dataset,
-        version="1",
+        name=root.resolve().name or "folder",
+        version=read.digest[:12],
         class_names=class_names,
-        train=_read("train", root, train, class_names),
+        train=read,
         read_test=partial(_read, "test", root, test, class_names),
         num_test=len(test),
     )

@@ -200,9 +200,12 @@ def _without_classifier(cell: Cell, whole: keras.Model) -> keras.Model:
 
 
 def _one_download(file: Path) -> contextlib.AbstractContextManager[object]:
-    """Keras downloads straight to the final name: another process must not take half of it for the whole."""
+    """Keras downloads straight to the final name: another process must not take half of it for the whole.
+
+    Where nobody may write, nobody downloads.
+    """
     lock = Path(f"{file}.lock")
-    if file.exists() and not lock.exists():
+    if file.is_file() and not (lock.exists() and os.access(lock, os.W_OK)):
         return contextlib.nullcontext()
     file.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(lock)
@@ -215,7 +218,8 @@ def _imagenet(cell: Cell) -> keras.Model:
     folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
     try:
         with _one_download(folder / file):
-            whole = _whole(cell, "imagenet", trained_at)
+            # By its path where it is there: in a folder that it may not write to, Keras would fetch it again.
+            whole = _whole(cell, str(folder / file) if (folder / file).is_file() else "imagenet", trained_at)
     # Keras raises a plain Exception where a download fails, and OSError or ValueError where a cached file is damaged.
     except Exception as error:
         raise UserError(

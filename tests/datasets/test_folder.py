@@ -22,7 +22,7 @@ def test_train_and_test_folders(tmp_path: Path) -> None:
     write(tmp_path / "val", bird=2)  # not read
     dataset = load(tmp_path)
     assert dataset.class_names == ("cat", "dog")
-    assert dataset.source == f"folder:{tmp_path}:1"
+    assert dataset.source == f"{tmp_path.name}:{dataset.train.digest[:12]}"
     assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert list(dataset.test.ids) == ["test/cat/000.png", "test/dog/000.png", "test/dog/001.png"]
     assert (dataset.train.name, dataset.test.name) == ("train", "test")
@@ -161,3 +161,14 @@ def test_a_limited_draw(tmp_path: Path) -> None:
     assert set(drawn.train.ids) < set(whole.train.ids)
     assert drawn.train.digest == again.train.digest != load(tmp_path, train_limit=10, seed=1).train.digest
     assert drawn.test.digest == whole.test.digest
+
+
+def test_a_folder_is_known_by_what_is_in_it_however_it_is_spelled(tmp_path, monkeypatch):
+    write(tmp_path / "home" / "pics", cat=10, dog=10)
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    spellings = ("pics", "pics/", "./pics", "~/pics", f"{tmp_path}/home/pics")
+    assert len({load(path).source for path in spellings}) == 1
+    before = load("pics").source
+    write(tmp_path / "home" / "pics", cat=12, dog=10)
+    assert load("pics").source != before

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+
 import keras
 import numpy as np
 import pytest
@@ -92,6 +97,36 @@ def test_imagenet_weights_that_are_neither_here_nor_reachable_are_named(tmp_path
     with pytest.raises(UserError, match=r"mobilenet_2_5_128_tf\.h5") as refusal:
         backbones.load(Cell(0.25, 128), "imagenet")
     assert str(tmp_path) in str(refusal.value)
+
+
+@pytest.fixture
+def read_only(tmp_path) -> Iterator[Callable[[], None]]:
+    """Makes tmp_path/keras a folder to which nobody may write; root may write to any but a disk that is read-only."""
+    folder = tmp_path / "keras"
+    folder.mkdir()
+    if os.geteuid():
+        yield lambda: [path.chmod(0o555) for path in (folder / "models", folder)]
+        return
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder]).returncode:
+        pytest.skip("root, and no disk can be mounted read-only")
+    yield lambda: subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_whole_file_in_a_folder_that_nobody_may_write_to_is_used(tmp_path, read_only, monkeypatch):
+    models = tmp_path / "keras" / "models"
+    models.mkdir()
+    whole = keras.applications.MobileNet(alpha=0.25, input_shape=(128, 128, 3), weights=None)
+    whole.save_weights(tmp_path / "whole.weights.h5")
+    shutil.copy(tmp_path / "whole.weights.h5", models / "mobilenet_2_5_128_tf.h5")
+    (models / "mobilenet_2_5_128_tf.h5.lock").touch()
+    read_only()
+    monkeypatch.setenv("KERAS_HOME", str(models.parent))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    kernel, bias = whole.get_layer("conv_preds").get_weights()
+    classifier = backbones.load(Cell(0.25, 128), "imagenet").classifier
+    np.testing.assert_array_equal(classifier.kernel, kernel[0, 0])
+    np.testing.assert_array_equal(classifier.bias, bias)
 
 
 def test_classes_are_matched_by_their_wordnet_id():
