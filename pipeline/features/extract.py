@@ -1,18 +1,17 @@
 """One pass over the pictures of a split: decoded once, resized for each resolution, run through every backbone.
 
 Three things go on at once: tf.data decodes and resizes in its own threads, each of the engine's lanes computes, and
-this thread writes. What waits between them is bounded, so memory does not grow with the data set.
+this thread hands over. What waits between them is bounded, so memory does not grow with the data set.
 """
 
 from __future__ import annotations
 
-import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -22,120 +21,115 @@ from pipeline.datasets import Split, check_readable
 from pipeline.features import engines
 from pipeline.features.engines import Engine
 from pipeline.networks.backbones import Backbone, preprocess, preprocessing
-from pipeline.shell import progress
+from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
 QUEUED = 2  # decoded batches that wait for a lane
 BUFFER_BYTES = 256 * 2**20  # that tf.data may fill; by default it takes half of the machine's memory
 
-Batch = dict[str, np.ndarray]
+Pictures = dict[str, np.ndarray]
 """form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
-
-
-class Sink(Protocol):
-    """Where features go: pipeline.features.partial.Partial, of which these are a part."""
-
-    rows: int
-
-    @property
-    def is_whole(self) -> bool: ...
-
-    def start_clock(self, engine: str) -> None: ...
-
-    def add(self, features: np.ndarray) -> None: ...
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table that a pass is to complete.
+    """The features that a pass is asked for.
 
     Attributes:
         mirrored: of the pictures' mirror images. Resizing is symmetric, so they are mirrored after it.
+        begin: the first row that is wanted; those before it are there already.
     """
 
     backbone: Backbone
-    sink: Sink
-    mirrored: bool
-
-    @property
-    def form(self) -> str:
-        return _form(self.backbone.cell)
+    mirrored: bool = False
+    begin: int = 0
 
 
-Lane = tuple[Callable[[Batch], np.ndarray], Sink]
-"""What makes a table's features of a batch, and where they go."""
+@dataclass(frozen=True)
+class Made:
+    """What a pass tells of: the features of the next few pictures.
+
+    Attributes:
+        begin: row of the first of them.
+        count: how many pictures.
+        features: float32 (count, d) for each of the wanted, or None where these rows are not wanted.
+        engines: the name of what made them, for each of the wanted.
+        seconds: since the pictures before them were done, or since the engines were ready.
+    """
+
+    begin: int
+    count: int
+    features: list[np.ndarray | None]
+    engines: list[str]
+    seconds: float
 
 
-def extract(
+def features_of(
     split: Split,
-    tables: Sequence[Wanted],
-    asked: EngineName,
+    wanted: Sequence[Wanted],
+    engine: EngineName,
     work_dir: str,
     precision: Precision = "float32",
+    *,
+    tell: Callable[[Made], None],
 ) -> None:
-    """Completes the tables of `split`.
+    """Computes features of `split` from the first row wanted to the last picture. A task: it writes nothing.
+
+    Args:
+        wanted: one or more.
+        work_dir: where this machine keeps LiteRT's converted models.
+        tell: called with the features of some pictures after the other, in their order.
 
     Raises:
-        UserError: a picture cannot be decoded (it is named), the features are not finite, or there is no such engine,
-            no GPU for mixed precision, or no memory.
+        UserError: a picture cannot be decoded (it is named), there is no such engine, no GPU for mixed precision, or no
+            memory.
     """
-    todo = [table for table in tables if not table.sink.is_whole]
-    if not todo:
-        return
-    begin = min(table.sink.rows for table in todo)
-    batches = _batches(split, begin, [table.backbone.cell for table in todo])
+    begin = min(one.begin for one in wanted)
+    batches = _batches(split, begin, [one.backbone.cell for one in wanted])
     first = next(batches)
     made: dict[int, Engine] = {}  # both views of a backbone share one
-    for table in todo:
-        if id(table.backbone) not in made:
-            made[id(table.backbone)] = engines.make(asked, table.backbone, work_dir, first[table.form], precision)
-    lanes: list[Lane] = []
-    for table in todo:
-        engine = made[id(table.backbone)]
-        table.sink.start_clock(engine.name)
-        lanes.append((partial(_features, engine, table.form, table.mirrored), table.sink))
-    cells = list(dict.fromkeys(table.backbone.cell.name for table in tables))
-    title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
-    with progress.bar(title, total=len(split), unit="img") as advance:
-        advance(begin)
-        _run(first, batches, begin, max(engine.lanes for engine in made.values()), lanes, advance)
+    for one in wanted:
+        if id(one.backbone) not in made:
+            sample = first[_form(one.backbone.cell)]
+            made[id(one.backbone)] = engines.make(engine, one.backbone, work_dir, sample, precision)
+    mine = [made[id(one.backbone)] for one in wanted]
+    lanes = [
+        partial(_features, engine, _form(one.backbone.cell), one.mirrored)
+        for one, engine in zip(wanted, mine, strict=True)
+    ]
+    pending: deque[tuple[int, int, list[Future[np.ndarray] | None]]] = deque()
+    names, since = [engine.name for engine in mine], time.perf_counter()
 
+    def hand_over() -> None:
+        nonlocal since
+        row, count, futures = pending.popleft()
+        features = [None if future is None else future.result() for future in futures]
+        now = time.perf_counter()
+        tell(Made(row, count, features, names, now - since))
+        since = now
 
-def _features(engine: Engine, form: str, mirrored: bool, batch: Batch) -> np.ndarray:
-    """float32 (n, d)."""
-    return engine(np.ascontiguousarray(batch[form][:, :, ::-1]) if mirrored else batch[form])
-
-
-def _run(
-    first: Batch,
-    others: Iterator[Batch],
-    begin: int,
-    threads: int,
-    lanes: Sequence[Lane],
-    advance: Callable[[int], None],
-) -> None:
-    """Computes batches ahead of the one that is written next, in as many threads as the engines have use for."""
-    pending: deque[tuple[int, list[tuple[Sink, Future[np.ndarray]]]]] = deque()
-
-    def write() -> None:
-        count, results = pending.popleft()
-        for sink, features in results:
-            sink.add(features.result())
-        advance(count)
-
-    with ThreadPoolExecutor(threads) as pool:
-        batch: Batch | None = first
+    threads = max(engine.lanes for engine in mine)
+    with ThreadPoolExecutor(threads) as pool:  # computes ahead of what is handed over next
+        batch: Pictures | None = first
         while batch is not None:
             count = len(next(iter(batch.values())))
-            wanting = [lane for lane in lanes if lane[1].rows <= begin]  # after a kill some tables are further
-            pending.append((count, [(sink, pool.submit(compute, batch)) for compute, sink in wanting]))
+            futures = [
+                pool.submit(lane, batch) if one.begin <= begin else None
+                for one, lane in zip(wanted, lanes, strict=True)
+            ]
+            pending.append((begin, count, futures))
             begin += count
             if len(pending) > threads:
-                write()
-            batch = next(others, None)
+                hand_over()
+            batch = next(batches, None)
         while pending:
-            write()
+            hand_over()
+
+
+def _features(engine: Engine, form: str, mirrored: bool, pictures: Pictures) -> np.ndarray:
+    """float32 (n, d)."""
+    return engine(np.ascontiguousarray(pictures[form][:, :, ::-1]) if mirrored else pictures[form])
 
 
 def _form(cell: Cell) -> str:
@@ -143,7 +137,7 @@ def _form(cell: Cell) -> str:
     return f"{cell.resolution},{preprocessing(cell)}"
 
 
-def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Batch]:
+def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Pictures]:
     """The pictures from `begin` on, in every form that one of `cells` wants."""
     wanted = {_form(cell): cell for cell in cells}
     options = tf.data.Options()
@@ -153,7 +147,7 @@ def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Batch]
         split.pictures(rows)
         .map(
             lambda image, _label: {form: preprocess(image, cell) for form, cell in wanted.items()},
-            num_parallel_calls=os.cpu_count(),
+            num_parallel_calls=cores(),
             deterministic=True,
         )
         .batch(BATCH)

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,30 +14,30 @@ import numpy as np
 from pipeline.shell.errors import UserError
 
 CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
+SUFFIX = ".part"  # of its folder
+ABOUT = "table.json"  # what the table is of; of a whole one also by what, how fast, and its hash
 JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
 
 
 class Partial:
-    """The folder `<key>.part`: `features.npy`, to which chunks are appended, and the journal of them.
+    """The folder `<key>.part`: `features.npy`, to which chunks are appended, the journal of them, and `table.json`.
 
     There must be one writer, by a lock. As a context manager it closes its files.
 
     Args:
         folder: where `finish` puts the table.
         shape: (n, d) of the whole.
-        shaped_by: what table.json says of it.
+        about: what table.json says of it.
 
     Attributes:
-        rows: how many lie in whole chunks.
-        engine: what makes the rows to come.
+        rows: how many there are in whole chunks.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], shaped_by: dict[str, str]) -> None:
-        self._folder, self._shape, self._shaped_by = folder, shape, shaped_by
-        self._beside = folder.with_name(f"{folder.name}.part")
-        self.engine = ""
+    def __init__(self, folder: Path, shape: tuple[int, int], about: dict[str, str]) -> None:
+        self._folder, self._shape, self._about = folder, shape, about
+        self._beside = folder.with_name(f"{folder.name}{SUFFIX}")
         self._buffer: list[np.ndarray] = []
-        self._since = time.perf_counter()
+        self._seconds = 0.0  # that the buffer took
         # Written through a file, not a memory map: on a full disk the map would end the process with SIGBUS.
         self._file, self._journal, self._lines = self._open()
         self.rows = sum(line["rows"] for line in self._lines)
@@ -54,33 +53,42 @@ class Partial:
     def is_whole(self) -> bool:
         return self.rows == self._shape[0]
 
-    def start_clock(self, engine: str) -> None:
-        """The next rows are made by `engine`, from now on."""
-        self.engine, self._since = engine, time.perf_counter()
+    def add(self, begin: int, features: np.ndarray, engine: str, seconds: float) -> None:
+        """Takes the rows from `begin` on, float32 (m, d); those that it has already are passed over.
 
-    def add(self, features: np.ndarray) -> None:
-        """The next rows, float32 (m, d). Raises UserError where they are not finite."""
+        Args:
+            engine: what made them.
+            seconds: that it took for them.
+
+        Raises UserError where they are not finite; then nothing will ever come of these weights, and all is removed.
+        """
+        next_row = self.rows + sum(map(len, self._buffer))
+        if begin < next_row:  # a task that died is run again from where it began
+            return
+        if begin > next_row:
+            raise ValueError(f"wanted the features of picture {next_row}. Received: those of picture {begin}")
         if not np.isfinite(features).all():
+            self.discard()
             raise UserError(
-                f"wanted finite features of {self._shaped_by['cell']}. Received: NaN or infinity. Try: other --weights"
+                f"wanted finite features of {self._about['cell']}. Received: NaN or infinity. Try: other --weights"
             )
         self._buffer.append(features)
-        waiting = sum(map(len, self._buffer))
-        if waiting >= CHUNK or self.rows + waiting == self._shape[0]:
-            self._append(np.concatenate(self._buffer))
-            self._buffer = []
+        self._seconds += seconds
+        if next_row + len(features) - self.rows >= CHUNK or next_row + len(features) == self._shape[0]:
+            self._append(np.concatenate(self._buffer), engine)
+            self._buffer, self._seconds = [], 0.0
 
     def finish(self) -> None:
         """Puts the table in its place. Needs all rows."""
         self.__exit__()
         seconds = sum(line["seconds"] for line in self._lines)
         about = {
-            **self._shaped_by,
+            **self._about,
             "engine": " and ".join(sorted({line["engine"] for line in self._lines})),
             "sha256": hash_of(self._beside / "features.npy"),
             "pictures_per_second": self.rows / seconds,
         }
-        (self._beside / "table.json").write_text(json.dumps(about, indent=1))
+        (self._beside / ABOUT).write_text(json.dumps(about, indent=1))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._beside.rename(self._folder)
         (self._folder / JOURNAL).unlink()  # last: till the renaming it is what a new start goes by
@@ -90,25 +98,25 @@ class Partial:
         self.__exit__()
         shutil.rmtree(self._beside, ignore_errors=True)
 
-    def _append(self, chunk: np.ndarray) -> None:
+    def _append(self, chunk: np.ndarray, engine: str) -> None:
         written = chunk.astype("<f4").tobytes()
         self._file.write(written)
         self._file.flush()  # before the journal says that it is there
-        now = time.perf_counter()
         line = {
             "rows": len(chunk),
             "sha256": hashlib.sha256(written).hexdigest(),
-            "engine": self.engine,
-            "seconds": now - self._since,
+            "engine": engine,
+            "seconds": self._seconds,
         }
         self._journal.write(json.dumps(line).encode() + b"\n")
         self._journal.flush()
         self._lines.append(line)
-        self._since, self.rows = now, self.rows + len(chunk)
+        self.rows += len(chunk)
 
     def _open(self) -> tuple[IO[bytes], IO[bytes], list[dict[str, Any]]]:
         """Both files, cut behind the last whole chunk, and the journal's lines."""
         self._beside.mkdir(exist_ok=True)
+        (self._beside / ABOUT).write_text(json.dumps(self._about, indent=1))
         opened = []
         for name in ("features.npy", JOURNAL):
             (self._beside / name).touch()

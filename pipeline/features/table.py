@@ -2,8 +2,10 @@
 
 A table is a folder `work/features/<key>/` with `features.npy` (float32 (n, d)) and `table.json`. The key is a hash of
 everything that shapes the numbers, so a changed picture, weight or preprocessing step finds no old table. While it is
-made it lies beside, in `<key>.part`, chunk by chunk, so that who is killed goes on there; then it is renamed. Its own
-hash is checked whenever it is read.
+made it is in `<key>.part` beside, chunk by chunk, so that a process that was killed goes on there; then it is renamed.
+Its own hash is checked whenever it is read.
+
+The features are computed by a task, extract.features_of, wherever that runs; tables are written here alone.
 """
 
 from __future__ import annotations
@@ -12,22 +14,30 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split
-from pipeline.features.extract import Wanted, extract
-from pipeline.features.partial import JOURNAL, Partial, hash_of
+from pipeline.features.extract import Made, Wanted, features_of
+from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
 from pipeline.networks.backbones import Backbone, preprocessing
 from pipeline.shell import progress
-from pipeline.shell.errors import UserError
 
-CELLS_AT_ONCE = 4  # whose tables one pass makes: their backbones lie in memory together
+CELLS_AT_ONCE = 4  # whose tables one pass makes: their backbones are in memory together
+
+Run = Callable[..., Any]
+"""run(task, *args, **kwargs) calls the task somewhere, and returns its result."""
+
+
+def here(task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls the task in this process."""
+    return task(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -35,15 +45,17 @@ class FeatureTable:
     """Features of every picture of one split.
 
     Attributes:
+        key: the name of its folder.
         features: float32 (n, d), memory-mapped, read-only, in the order of the split.
-        mirrored: the same of the mirror images, where they were asked for.
         pictures_per_second: from encoded picture to features, measured when this table was made, with those of other
             cells where one pass made several.
+        mirrored: the table of the mirror images, where they were asked for.
     """
 
+    key: str
     features: np.ndarray
     pictures_per_second: float
-    mirrored: np.ndarray | None = None
+    mirrored: FeatureTable | None = None
 
 
 def load_table(
@@ -55,35 +67,39 @@ def load_table(
     beside: Iterable[Backbone] = (),
     views: Views = "none",
     precision: Precision = "float32",
+    run: Run = here,
 ) -> FeatureTable:
-    """Reads the table of `split` under `backbone`, or makes it; one process makes it while others wait.
+    """Reads the table of `split` under `backbone`, or makes it.
 
     The mirror images have a table of their own, made in the same pass where both are missing.
 
     Args:
-        source: name and version of the data set.
+        source: name and version of the data set, for people; equal pictures of two data sets share a table.
         beside: where the table must be made, those of these backbones that are missing, too, are made in the same
             pass, up to CELLS_AT_ONCE in all: each picture is decoded once. Gone through only then.
         precision: that the convolutions compute in; another one makes another table.
+        run: where the features are computed.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), or the features are not finite.
     """
-    places = _Place.all(split, source, backbone, work_dir, views, precision)
-    with contextlib.ExitStack() as locks:
-        for place in places:
-            locks.enter_context(place.lock)
-        tables = [place.read() for place in places]
-        missing = [place for place, table in zip(places, tables, strict=True) if table is None]
-        if missing:
-            for other in beside:
-                if len({id(place.backbone) for place in missing}) == CELLS_AT_ONCE:
+    entries = _Entry.all(split, source, backbone, work_dir, views, precision)
+    tables = [entry.read() for entry in entries]
+    if None in tables:
+        with _alone(split, work_dir):
+            missing = [entry for entry in entries if not entry.read()]  # by now another process may have made them
+            for other in beside if missing else ():
+                if len({id(entry.backbone) for entry in missing}) == CELLS_AT_ONCE:
                     break
-                for place in _Place.all(split, source, other, work_dir, views, precision):
-                    _join(missing, place, locks)
-            _make(missing, split, engine, work_dir, precision)
-        plain, *mirrored = [table or place.read_whole() for place, table in zip(places, tables, strict=True)]
-    return dataclasses.replace(plain, mirrored=mirrored[0].features) if mirrored else plain
+                found, seen = (
+                    _Entry.all(split, source, other, work_dir, views, precision),
+                    {one.folder for one in missing},
+                )
+                missing += [one for one in found if one.folder not in seen and not one.folder.exists()]
+            if missing:
+                _make(missing, split, engine, work_dir, precision, run)
+    plain, *mirrored = [table or entry.read_whole() for entry, table in zip(entries, tables, strict=True)]
+    return dataclasses.replace(plain, mirrored=mirrored[0]) if mirrored else plain
 
 
 def rows_left(
@@ -94,26 +110,30 @@ def rows_left(
     views: Views = "none",
     precision: Precision = "float32",
 ) -> int:
-    """How many rows `load` would still make, of both views, if nobody else were at it; no hash is checked."""
-    return sum(place.rows_left() for place in _Place.all(split, source, backbone, work_dir, views, precision))
+    """How many rows `load_table` would still make, of both views, if nobody else were at it; no hash is checked."""
+    return sum(entry.rows_left() for entry in _Entry.all(split, source, backbone, work_dir, views, precision))
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
     """Whether there is a table of the split called `name`, told without reading that split's pictures."""
     wanted = {"data": source, "split": name, "cell": backbone.cell.name, "weights": backbone.digest}
-    for path in Path(work_dir, "features").glob("*/table.json"):
-        with contextlib.suppress(OSError, ValueError):  # damaged, or being renamed by who made it
-            if wanted.items() <= json.loads(path.read_text()).items():
+    for path in Path(work_dir, "features").glob(f"*/{ABOUT}"):
+        with contextlib.suppress(OSError, ValueError):  # damaged, or being renamed by another process
+            if path.parent.suffix != SUFFIX and wanted.items() <= json.loads(path.read_text()).items():
                 return True
     return False
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a table lies, or is to lie."""
+class _Entry:
+    """A table that is there or is to be made.
+
+    Attributes:
+        about: what table.json says of it.
+    """
 
     folder: Path
-    shaped_by: dict[str, str]
+    about: dict[str, str]
     rows: int
     backbone: Backbone
     mirrored: bool
@@ -121,18 +141,17 @@ class _Place:
     @staticmethod
     def all(
         split: Split, source: str, backbone: Backbone, work_dir: str, views: Views, precision: Precision
-    ) -> list[_Place]:
+    ) -> list[_Entry]:
         """That of the pictures, and that of their mirror images where `views` says so."""
         sides = (False, True) if views == "flip" else (False,)
-        return [_Place.of(split, source, backbone, work_dir, precision, mirrored) for mirrored in sides]
+        return [_Entry.of(split, source, backbone, work_dir, precision, mirrored) for mirrored in sides]
 
     @staticmethod
     def of(
         split: Split, source: str, backbone: Backbone, work_dir: str, precision: Precision, mirrored: bool
-    ) -> _Place:
-        """Where exactly this table belongs: any change of what shapes its numbers leads elsewhere."""
+    ) -> _Entry:
+        """By a key of all that shapes the numbers; the data set's name is none of it."""
         shaped_by = {
-            "data": source,
             "split": split.name,
             "pictures": split.digest,
             "cell": backbone.cell.name,
@@ -142,13 +161,7 @@ class _Place:
             **({"precision": precision} if precision != "float32" else {}),
         }
         key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
-        folder = Path(work_dir, "features", key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return _Place(folder, shaped_by, len(split), backbone, mirrored)
-
-    @property
-    def lock(self) -> FileLock:
-        return FileLock(f"{self.folder}.lock")
+        return _Entry(Path(work_dir, "features", key), {"data": source, **shaped_by}, len(split), backbone, mirrored)
 
     def rows_left(self) -> int:
         """Those behind the last whole chunk."""
@@ -156,58 +169,81 @@ class _Place:
             return 0
         rows = self.rows
         with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or half a line as left by a kill
-            for line in (self.folder.with_name(f"{self.folder.name}.part") / JOURNAL).read_text().splitlines():
+            for line in (self.folder.with_name(f"{self.folder.name}{SUFFIX}") / JOURNAL).read_text().splitlines():
                 rows -= json.loads(line)["rows"]
         return rows
 
     def read(self) -> FeatureTable | None:
         """None where it is missing or damaged."""
-        if not self.folder.exists():
-            return None
         try:
             return self.read_whole()
-        except (OSError, ValueError, KeyError) as error:
-            progress.note(f"feature table {self.folder.name} is damaged ({error}); making it again")
+        except (OSError, ValueError, KeyError):
             return None
 
     def read_whole(self) -> FeatureTable:
         """Raises ValueError, KeyError or OSError where the table is not whole."""
-        about = json.loads((self.folder / "table.json").read_text())
+        about = json.loads((self.folder / ABOUT).read_text())
         if hash_of(self.folder / "features.npy") != about["sha256"]:
             raise ValueError("its hash does not match")
         features = np.load(self.folder / "features.npy", mmap_mode="r")
         if len(features) != self.rows:
             raise ValueError(f"{len(features)} rows for {self.rows} pictures")
-        (self.folder / JOURNAL).unlink(missing_ok=True)  # left by who died when all was done
-        return FeatureTable(features, about["pictures_per_second"])
+        (self.folder / JOURNAL).unlink(missing_ok=True)  # left by a process that died when all was done
+        return FeatureTable(self.folder.name, features, about["pictures_per_second"])
 
 
-def _join(places: list[_Place], other: _Place, locks: contextlib.ExitStack) -> None:
-    """Adds a table that is missing and that no other process is at: none waits here, so none waits for each other."""
-    if other.folder in {place.folder for place in places}:
-        return
-    lock = other.lock
+@contextlib.contextmanager
+def _alone(split: Split, work_dir: str) -> Iterator[None]:
+    """In the block no other process makes tables of these pictures; `pipeline.train` may run beside a sweep."""
+    folder = Path(work_dir, "features")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{split.digest[:20]}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        return
-    locks.callback(lock.release)
-    if not other.folder.exists():
-        places.append(other)
+        progress.note(f"waiting for another process that makes features of the {split.name} pictures in {work_dir}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _make(places: list[_Place], split: Split, engine: EngineName, work_dir: str, precision: Precision) -> None:
+def _make(
+    entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
+) -> None:
     with contextlib.ExitStack() as files:
         partials = []
-        for place in places:
-            shape = (place.rows, place.backbone.model.output_shape[-1])
-            partials.append(files.enter_context(Partial(place.folder, shape, place.shaped_by)))
-        wanted = [Wanted(place.backbone, one, place.mirrored) for place, one in zip(places, partials, strict=True)]
-        try:
-            extract(split, wanted, engine, work_dir, precision)
-        except UserError:  # of these pictures or weights nothing will ever come
-            for partial in partials:
-                partial.discard()
-            raise
-        for partial in partials:
-            partial.finish()
+        for entry in entries:
+            if entry.folder.exists():
+                progress.note(f"feature table {entry.folder.name} is damaged; making it again")
+            shape = (entry.rows, entry.backbone.model.output_shape[-1])
+            partials.append(files.enter_context(Partial(entry.folder, shape, entry.about)))
+        todo = [(entry, one) for entry, one in zip(entries, partials, strict=True) if not one.is_whole]
+        if todo:
+            wanted = [Wanted(entry.backbone, entry.mirrored, one.rows) for entry, one in todo]
+            cells = list(dict.fromkeys(entry.backbone.cell.name for entry in entries))
+            title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
+            with progress.bar(title, total=len(split), unit="img") as advance:
+                receive = _Receiver([one for _, one in todo], advance)
+                run(features_of, split, wanted, engine, work_dir, precision, tell=receive)
+        for one in partials:
+            one.finish()
+
+
+class _Receiver:
+    """Files what a pass tells of, and moves the bar; pictures that it has been told of before count for nothing."""
+
+    def __init__(self, partials: list[Partial], advance: Callable[[int], None]) -> None:
+        self._partials, self._advance = partials, advance
+        self._done = min(one.rows for one in partials)
+        advance(self._done)
+
+    def __call__(self, made: Made) -> None:
+        """The next features."""
+        for one, features, engine in zip(self._partials, made.features, made.engines, strict=True):
+            if features is not None:
+                one.add(made.begin, features, engine, made.seconds)
+        end = max(self._done, made.begin + made.count)
+        self._advance(end - self._done)
+        self._done = end

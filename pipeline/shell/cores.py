@@ -10,10 +10,13 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """The smallest of what the scheduler, the container's quota and OMP_NUM_THREADS allow; at least 1."""
+    """The smallest of what the scheduler, the container's quota and OMP_NUM_THREADS allow."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(affinity, *quotas(Path("/")), *([int(asked)] if asked.isdecimal() and int(asked) else [])))
+    limits = [affinity, *quotas(Path("/"))]
+    if asked.isdecimal() and int(asked):
+        limits.append(int(asked))
+    return min(limits)
 
 
 def quotas(root: Path) -> Iterator[int]:

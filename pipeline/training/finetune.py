@@ -22,6 +22,7 @@ import tensorflow as tf
 from pipeline import datasets
 from pipeline.config import Augment, Cell, TrainConfig
 from pipeline.datasets import Dataset
+from pipeline.features.table import Run, here
 from pipeline.networks import backbones, devices, layerwise
 from pipeline.networks.backbones import preprocess
 from pipeline.networks.layerwise import LayerwiseAdam
@@ -57,10 +58,10 @@ class NetworkTrainer:
     those of the cells `beside`.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
         self._dataset = dataset
         self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
-        self._heads = _HeadFirst(config, HeadTrainer(config, dataset, beside)) if config.finetunes else None
+        self._heads = _HeadFirst(config, HeadTrainer(config, dataset, beside, run)) if config.finetunes else None
         keras.utils.set_random_seed(config.seed)
         self.backbone = backbones.load(config.cell, config.weights)
         if config.precision != "float32":

@@ -34,8 +34,8 @@ class Fit(Generic[Trained]):
 
     Attributes:
         curves: name -> float (epochs,); they end with the last epoch that was trained.
-        best_epoch: 1-based, the one with the highest val_top1; of several the one with the lowest val_loss, and of these
-            the first. The last one where nothing was validated.
+        best_epoch: 1-based, the one with the highest val_top1; of several the one with the lowest val_loss, then the
+            first. The last one where nothing was validated.
         best: what was trained, as it was at best_epoch.
         failure: why the fit is worthless, or empty.
         pruned: a watch stopped it before its last epoch.

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline import datasets
 from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
-from pipeline.features.table import load_table
+from pipeline.features.table import Run, here, load_table
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
 from pipeline.training import heads, schedules
@@ -26,20 +26,24 @@ SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn Mob
 class HeadTrainer:
     """One cell of one data set, ready to train heads.
 
+    Args:
+        beside: cells that will be trained, too.
+        run: where features are computed.
+
     Making it loads the backbone and makes the training pictures' feature table where there is none yet; and those of
     the cells `beside` in the same pass.
     Raises UserError where the backbone's weights are no trained ones.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
         start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
         others = _loadable(beside, config)
         where = (dataset.source, self.backbone, config.work_dir)
-        self.table = load_table(dataset.train, *where, config.engine, others, config.views, config.precision)
+        self.table = load_table(dataset.train, *where, config.engine, others, config.views, config.precision, run)
         _require_trained(self.table.features, config.weights)
         # To train on; a picture is validated as it is.
-        self._views = [view for view in (self.table.features, self.table.mirrored) if view is not None]
+        self._views = [view.features for view in (self.table, self.table.mirrored) if view is not None]
         train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._scaling = Scaling.of(self.table.features[train])
         self._start = self._scaling.onto_scaled(start)

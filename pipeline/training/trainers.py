@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
+from pipeline.features.table import Run, here
 from pipeline.networks import devices
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.fit import Fit, Watch
@@ -29,14 +30,15 @@ class Trainer(Protocol):
         """Of a fit's `best`: uint8 pictures of any size -> probabilities."""
 
 
-def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = ()) -> Trainer:
+def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> Trainer:
     """Loads the cell's backbone, and where its weights are trained ones its feature table.
 
     Args:
         beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
+        run: where features are computed.
 
     Raises UserError where this machine does not compute in the precision asked for.
     """
     devices.require_for(config.precision)
     make = HeadTrainer if config.freeze_conv else NetworkTrainer
-    return make(config, dataset, beside)
+    return make(config, dataset, beside, run)

@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
+import tensorflow as tf
 
 from pipeline.config import Cell
 from pipeline.datasets import Split
 from pipeline.datasets.pictures import decode_bytes, from_arrays, hashes_of
 from pipeline.features import partial, table
-from pipeline.features.partial import Partial
-from pipeline.features.table import FeatureTable, load_table, rows_left
+from pipeline.features.engines import litert
+from pipeline.features.extract import features_of
+from pipeline.features.table import FeatureTable, has_table, here, load_table, rows_left
 from pipeline.networks import backbones, devices
 from pipeline.networks.backbones import Backbone
+from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 
 CELL = Cell(0.25, 32)
@@ -69,28 +71,37 @@ def test_a_table_holds_what_the_backbone_makes_of_each_picture(backbone, tmp_pat
 
 def test_a_table_is_made_once(backbone, tmp_path, monkeypatch):
     first = load(pictures(), backbone, tmp_path)
-    monkeypatch.setattr(table, "extract", None)
+    monkeypatch.setattr(table, "features_of", None)
     np.testing.assert_array_equal(load(pictures(), backbone, tmp_path).features, first.features)
 
 
-@pytest.mark.parametrize("change", ["pictures", "weights", "resolution", "split", "source"])
+@pytest.mark.parametrize("change", ["pictures", "labels", "weights", "resolution", "split"])
 def test_whatever_shapes_the_numbers_makes_another_table(backbone, tmp_path, change):
     load(pictures(), backbone, tmp_path)
-    split, source, other = pictures(), "noise:1", backbone
+    split, other = pictures(), backbone
     if change == "pictures":
         split = pictures(12)
+    elif change == "labels":
+        split = dataclasses.replace(split, labels=split.labels[::-1])
     elif change == "weights":
         other = Backbone(CELL, "none", backbones.load(CELL, "none").model, None)
         other.model.set_weights([weight * 0.99 for weight in backbone.model.get_weights()])
     elif change == "resolution":
         other = backbones.load(Cell(0.25, 48), "none")
         other.model.set_weights(backbone.model.get_weights())
-    elif change == "split":
-        split = from_arrays("test", np.stack([p for p, _ in split.pictures()]), split.labels, "noise")
     else:
-        source = "noise:2"
-    load_table(split, source, other, str(tmp_path))
+        split = from_arrays("test", np.stack([p for p, _ in split.pictures()]), split.labels, "noise")
+    load(split, other, tmp_path)
     assert len([path for path in (tmp_path / "features").iterdir() if path.is_dir()]) == 2
+
+
+def test_equal_pictures_of_two_data_sets_share_a_table(backbone, tmp_path):
+    load(pictures(), backbone, tmp_path)
+    key = load_table(pictures(), "other:1", backbone, str(tmp_path)).key
+    assert only_table(tmp_path).name == key
+    assert json.loads((only_table(tmp_path) / "table.json").read_text())["data"] == "noise:1"
+    assert has_table("train", "noise:1", backbone, str(tmp_path))
+    assert not has_table("test", "noise:1", backbone, str(tmp_path))
 
 
 def test_mixed_precision_makes_a_table_of_its_own_and_leaves_the_others_keys(backbone, tmp_path, monkeypatch):
@@ -132,36 +143,101 @@ def test_a_damaged_table_is_noticed_and_made_again(backbone, tmp_path, damage, c
 
 def test_a_full_disk_leaves_the_whole_chunks_to_go_on_from(backbone, tmp_path, monkeypatch):
     undisturbed = np.array(load(pictures(40), backbone, tmp_path / "other").features)
-    monkeypatch.setattr(partial, "CHUNK", 32)
-    append = Partial._append
+    kept = half(backbone, tmp_path, monkeypatch)
+    assert kept.suffix == ".part"
+    assert rows_left(pictures(40), "noise:1", backbone, str(tmp_path)) == 8
+    begun = []
 
-    def fail_at_the_end(self, chunk):
-        if self.rows:
-            raise OSError(28, "No space left on device")
-        append(self, chunk)
+    def run(task, split, wanted, *args, **kwargs):
+        begun.extend(one.begin for one in wanted)
+        return here(task, split, wanted, *args, **kwargs)
 
-    with monkeypatch.context() as full:
-        full.setattr(Partial, "_append", fail_at_the_end)
-        with pytest.raises(OSError, match="No space"):
-            load(pictures(40), backbone, tmp_path)
-    assert only_table(tmp_path).suffix == ".part"
-    journal = (only_table(tmp_path) / partial.JOURNAL).read_text()
-    np.testing.assert_array_equal(load(pictures(40), backbone, tmp_path).features, undisturbed)
-    assert json.loads(journal)["rows"] == 32
+    made = load_table(pictures(40), "noise:1", backbone, str(tmp_path), run=run)
+    np.testing.assert_array_equal(made.features, undisturbed)
+    assert begun == [32]
     assert sorted(path.name for path in only_table(tmp_path).iterdir()) == ["features.npy", "table.json"]
 
 
-def test_features_that_are_no_numbers_are_refused(backbone, tmp_path):
-    broken = backbones.load(CELL, "none")
-    broken.model.set_weights([weight * np.nan for weight in backbone.model.get_weights()])
+@pytest.fixture(scope="module")
+def broken(backbone) -> Backbone:
+    """With weights that are no numbers."""
+    other = backbones.load(CELL, "none")
+    other.model.set_weights([weight * np.nan for weight in backbone.model.get_weights()])
+    return other
+
+
+def test_features_that_are_no_numbers_are_refused(broken, tmp_path):
     with pytest.raises(UserError, match="finite features"):
         load(pictures(), broken, tmp_path)
     assert [path.suffix for path in (tmp_path / "features").iterdir()] == [".lock"]
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
-    import tensorflow as tf
+def half(backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of 40 pictures of which 32 are there, since the disk was full then."""
+    monkeypatch.setattr(partial, "CHUNK", 32)
+    with contextlib.suppress(OSError):
+        load_table(pictures(40), "noise:1", backbone, str(folder), run=dying_after(1, OSError(28, "No space")))
+    return only_table(folder)
 
+
+def dying_after(batches: int, error: Exception):
+    """Runs a task that tells of so many batches, and then fails."""
+
+    def run(task, *args, tell, **kwargs):
+        told = []
+
+        def told_of(made) -> None:
+            if len(told) == batches:
+                raise error
+            told.append(made)
+            tell(made)
+
+        task(*args, tell=told_of, **kwargs)
+
+    return run
+
+
+def test_only_the_table_that_is_proven_worthless_goes(backbone, broken, larger, tmp_path, monkeypatch):
+    kept = half(backbone, tmp_path, monkeypatch)
+    with pytest.raises(UserError, match="finite features"):
+        load_table(pictures(40), "noise:1", backbone, str(tmp_path), beside=[broken, larger])
+    left = [path for path in (tmp_path / "features").iterdir() if path.is_dir()]
+    assert kept in left
+    assert len(left) == 2
+    assert json.loads((kept / partial.JOURNAL).read_text())["rows"] == 32
+
+
+def test_a_refusal_that_says_nothing_of_the_features_deletes_none(backbone, tmp_path, monkeypatch):
+    kept = half(backbone, tmp_path, monkeypatch)
+    monkeypatch.setattr(litert, "installed", lambda: False)
+    with pytest.raises(UserError, match="ai-edge-litert"):
+        load_table(pictures(40), "noise:1", backbone, str(tmp_path), engine="litert")
+    monkeypatch.undo()
+    split = pictures(40)
+    unreadable = dataclasses.replace(split, decode=lambda raw: tf.io.decode_png(tf.strings.as_string(raw)[0, 0, 0]))
+    with pytest.raises(UserError, match="pictures that can be decoded"):
+        load(unreadable, backbone, tmp_path)
+    assert only_table(tmp_path) == kept
+    assert json.loads((kept / partial.JOURNAL).read_text())["rows"] == 32
+
+
+def test_the_features_are_computed_where_run_says_and_a_task_may_be_run_again(backbone, tmp_path):
+    ran = []
+
+    def run(task, *args, **kwargs):
+        ran.append(task)
+        with contextlib.suppress(KeyError):
+            dying_after(1, KeyError("died"))(task, *args, **kwargs)
+        return here(task, *args, **kwargs)
+
+    made = load_table(pictures(70), "noise:1", backbone, str(tmp_path / "again"), run=run)
+    assert ran == [features_of]
+    plain = load(pictures(70), backbone, tmp_path / "plain")
+    np.testing.assert_array_equal(made.features, plain.features)
+    assert made.key == plain.key
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
     encoded = [tf.io.encode_png(np.zeros((4, 4, 3), np.uint8)).numpy(), b"no picture"]
     split = Split(
         "train",
@@ -175,19 +251,28 @@ def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
         load(split, backbone, tmp_path)
 
 
-def _make(folder: str) -> float:
-    weights = np.load(Path(folder, "weights.npz"))
-    backbone = backbones.load(CELL, "none")
-    backbone.model.set_weights([weights[name] for name in weights.files])
-    return load_table(pictures(), "noise:1", backbone, folder).pictures_per_second
+def test_one_makes_the_tables_of_a_split_while_another_waits(backbone, tmp_path, capsys):
+    """Two threads, since a lock of two files that were opened apart is one between processes."""
+    passes, begun, waits = [], threading.Event(), threading.Event()
 
+    def run(task, *args, **kwargs):
+        passes.append(task)
+        begun.set()
+        waits.wait(60)
+        return here(task, *args, **kwargs)
 
-@pytest.mark.slow
-def test_one_process_makes_the_table_while_another_waits(backbone, tmp_path):
-    np.savez(tmp_path / "weights.npz", *backbone.model.get_weights())
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        rates = pool.map(_make, [str(tmp_path)] * 2)
-    assert rates[0] == rates[1] == json.loads((only_table(tmp_path) / "table.json").read_text())["pictures_per_second"]
+    def note(text: str) -> None:
+        assert text.startswith("waiting for another process")
+        waits.set()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
+        patch.setattr(progress, "note", note)
+        where = (pictures(), "noise:1", backbone, str(tmp_path))
+        first = threads.submit(load_table, *where, run=run)
+        begun.wait(60)
+        second = threads.submit(load_table, *where, run=run)
+        assert first.result().pictures_per_second == second.result().pictures_per_second
+    assert passes == [features_of]
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +295,8 @@ def test_one_pass_makes_the_tables_of_several_cells(backbone, larger, tmp_path):
     assert tables(tmp_path / "both") == 2
     found = load(counted, larger, tmp_path / "both")
     assert len(passes) == 1
-    for table, one in ((made, backbone), (found, larger)):
-        np.testing.assert_array_equal(table.features, load(split, one, tmp_path / "apart").features)
+    for shared, one in ((made, backbone), (found, larger)):
+        np.testing.assert_array_equal(shared.features, load(split, one, tmp_path / "apart").features)
 
 
 def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, larger, tmp_path):
@@ -221,44 +306,22 @@ def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, large
     assert (len(passes), tables(tmp_path)) == (1, 4)
     mirror_images = np.stack([picture[:, ::-1] for picture, _label in split.pictures()])
     mirrored = from_arrays("train", mirror_images, split.labels, "noise")
-    np.testing.assert_allclose(made.mirrored, load(mirrored, backbone, tmp_path / "images").features, atol=1e-5)
+    images = load(mirrored, backbone, tmp_path / "images")
+    np.testing.assert_allclose(made.mirrored.features, images.features, atol=1e-5)
+    assert made.mirrored.key != made.key
     load(split, backbone, tmp_path / "grown")
     (plain,) = (tmp_path / "grown" / "features").glob("*/features.npy")
     before = plain.stat().st_mtime_ns
     grown = load_table(split, "noise:1", backbone, str(tmp_path / "grown"), views="flip")
     assert (plain.stat().st_mtime_ns, tables(tmp_path / "grown")) == (before, 2)
     np.testing.assert_array_equal(grown.features, made.features)
-    np.testing.assert_array_equal(grown.mirrored, made.mirrored)
+    np.testing.assert_array_equal(grown.mirrored.features, made.mirrored.features)
 
 
 def test_nothing_is_made_beside_a_table_that_is_there(backbone, tmp_path):
     load(pictures(), backbone, tmp_path)
     load_table(pictures(), "noise:1", backbone, str(tmp_path), beside=(pytest.fail("loaded") for _ in range(1)))
     assert tables(tmp_path) == 1
-
-
-def test_a_table_that_another_process_is_at_is_left_to_it(backbone, larger, tmp_path):
-    load(pictures(), larger, tmp_path)
-    held = only_table(tmp_path)
-    (held / "table.json").unlink()
-    (held / "features.npy").unlink()
-    held.rmdir()
-    locked, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with FileLock(f"{held}.lock"):
-            locked.set()
-            done.wait(60)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    locked.wait()
-    try:
-        load_table(pictures(), "noise:1", backbone, str(tmp_path), beside=[larger])
-        assert tables(tmp_path) == 1
-    finally:
-        done.set()
-        holder.join()
 
 
 MAKER = """
@@ -314,8 +377,8 @@ def test_who_is_killed_goes_on_after_the_last_whole_chunk(tmp_path):
         time.sleep(0.05)
     assert stopped.returncode == 0
     assert {tuple(lines) for lines in chunks} == stamps, "the first chunks were made again"
-    for table in (tmp_path / "undisturbed" / "features").glob("*/features.npy"):
-        again = tmp_path / "killed" / "features" / table.parent.name / "features.npy"
-        assert again.read_bytes() == table.read_bytes()
+    for whole in (tmp_path / "undisturbed" / "features").glob("*/features.npy"):
+        again = tmp_path / "killed" / "features" / whole.parent.name / "features.npy"
+        assert again.read_bytes() == whole.read_bytes()
     assert tables(tmp_path / "killed") == 2
     assert not list((tmp_path / "killed").glob("features/*.part"))

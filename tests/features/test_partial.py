@@ -24,9 +24,8 @@ def small_chunks(monkeypatch):
 def half_made(folder: Path) -> Partial:
     """16 of 20 rows in two chunks, two more that wait."""
     table = open_table(folder)
-    table.start_clock("litert")
     for start in range(0, 18, 2):
-        table.add(ROWS[start : start + 2])
+        table.add(start, ROWS[start : start + 2], "litert", 0.5)
     table.__exit__()
     return table
 
@@ -37,9 +36,8 @@ def open_table(folder: Path, shape: tuple[int, int] = SHAPE) -> Partial:
 
 def complete(table: Partial, folder: Path) -> dict:
     """Adds what is missing; returns table.json."""
-    table.start_clock("keras")
     for start in range(table.rows, 20, 4):
-        table.add(ROWS[start : start + 4])
+        table.add(start, ROWS[start : start + 4], "keras", 1)
     assert table.is_whole
     table.finish()
     np.testing.assert_array_equal(np.load(folder / "key" / "features.npy"), ROWS)
@@ -54,7 +52,7 @@ def test_it_goes_on_after_the_last_whole_chunk(tmp_path):
     about = complete(table, tmp_path)
     assert about["engine"] == "keras and litert"
     assert about["cell"] == "mobilenet_0.25_32"
-    assert about["pictures_per_second"] > 0
+    assert about["pictures_per_second"] == 20 / (8 * 0.5 + 1)
 
 
 def test_a_table_in_one_go_names_its_engine(tmp_path):
@@ -109,8 +107,7 @@ def test_another_shape_is_begun_anew(tmp_path):
 def test_who_dies_before_the_renaming_only_renames(tmp_path):
     table = half_made(tmp_path)
     table = open_table(tmp_path)
-    table.start_clock("litert")
-    table.add(ROWS[16:])
+    table.add(16, ROWS[16:], "litert", 1)
     table.__exit__()
     (tmp_path / "key.part" / "table.json").write_text("{")
     table = open_table(tmp_path)
@@ -121,6 +118,26 @@ def test_who_dies_before_the_renaming_only_renames(tmp_path):
 def test_rows_that_are_no_numbers_are_refused(tmp_path):
     table = open_table(tmp_path)
     with pytest.raises(UserError, match=r"finite features of mobilenet_0\.25_32"):
-        table.add(ROWS[:4] * np.nan)
-    table.discard()
+        table.add(0, ROWS[:4] * np.nan, "keras", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_are_told_again_are_passed_over(tmp_path):
+    """As by a task that died and is run again."""
+    half_made(tmp_path)
+    table = open_table(tmp_path)
+    table.add(0, ROWS[:4] * 0, "keras", 1)
+    table.add(16, ROWS[16:18], "keras", 1)
+    table.add(16, ROWS[16:18] * 0, "keras", 1)
+    table.add(18, ROWS[18:], "keras", 1)
+    assert complete(table, tmp_path)["pictures_per_second"] == 20 / (8 * 0.5 + 2)
+
+
+def test_rows_that_are_left_out_are_noticed(tmp_path):
+    with pytest.raises(ValueError, match="features of picture 0"):
+        open_table(tmp_path).add(4, ROWS[4:8], "keras", 1)
+
+
+def test_half_a_table_says_what_it_is_of(tmp_path):
+    half_made(tmp_path)
+    assert json.loads((tmp_path / "key.part" / "table.json").read_text()) == {"cell": "mobilenet_0.25_32"}

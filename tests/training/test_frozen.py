@@ -107,11 +107,11 @@ def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, 
     scaling = Scaling.of(np.asarray(trainer.table.features)[train])
     np.testing.assert_allclose(flipped._val.features, trainer._val.features)
     assert len(flipped._val.labels) == len(val)
-    seen = (flipped.table.features[train], flipped.table.mirrored[train])
+    seen = (flipped.table.features[train], flipped.table.mirrored.features[train])
     np.testing.assert_array_equal(flipped._train.features, scaling.apply(np.concatenate(seen)))
     np.testing.assert_array_equal(flipped._train.labels, np.tile(dataset.train.labels[train], 2))
     both = Samples(
-        scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored))),
+        scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored.features))),
         np.tile(dataset.train.labels, 2),
     )
     start = scaling.onto_scaled(frozen.start_head(config, flipped.backbone, dataset.class_names))
