@@ -1,11 +1,11 @@
 # make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
 # make test    every test that this machine can run
 # make lint    ruff and mypy
-# make bench   what features and an epoch of a trial cost, what a trial costs beside, what workers and pruners save, what
-#              the report takes, where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
+# make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what the report takes,
+#              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
 #              and what memory 200,000 pictures take (60 min)
 # make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision
-# make chaos   a sweep on PostgreSQL and an MLflow server, all of which are killed at random, and then counted
+# make chaos   sweeps on PostgreSQL and an MLflow server, all of which are killed at random, compared with an undisturbed one
 # make lock    resolve the requirements anew; make check-lock asks pip and uv whether they would install them
 # make images  build docker/Dockerfile without Docker, and run the demo in the image: ten minutes, for root on Debian
 #

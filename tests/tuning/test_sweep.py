@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,9 +28,16 @@ CONFIG = SweepConfig(
 ONE = dataclasses.replace(CONFIG, resolutions=(32,))
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory) -> Path:
+    """Feature tables, of which all sweeps here want the same."""
+    return tmp_path_factory.mktemp("tables")
+
+
 @pytest.fixture
-def here(folder: Path, tracker) -> Iterator[Path]:
+def here(folder: Path, tables: Path, tracker) -> Path:
     """A folder with an empty store, in which every sweep of a test runs."""
+    (folder / "work").symlink_to(tables)
     return folder
 
 
@@ -105,12 +111,12 @@ def test_a_deleted_sweep_is_made_again_by_the_same_command(here):
     assert again.run_id != outer.run_id
 
 
-def test_a_store_that_was_thrown_away_is_filled_again(here):
+def test_an_empty_store_is_filled_from_optunas_database(here, monkeypatch):
     (before,), _ = run(ONE)
-    Path("mlflow.db").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/another.db")
     (after,), _ = run(ONE)
     assert metrics(after) == metrics(before)
-    assert faults(*stores(here), cells=1, total=2) == []
+    assert faults(stores(here)[0], f"sqlite:///{here}/another.db", cells=1, total=2) == []
 
 
 def test_what_a_driver_that_died_left_open_is_closed_and_completed(here):
@@ -120,7 +126,8 @@ def test_what_a_driver_that_died_left_open_is_closed_and_completed(here):
     for left in (*of_kind("cell"), *of_kind("sweep"), second):
         tracker.client.update_run(left.run_id, status="RUNNING")
     tracker.delete(first.run_id)
-    other = tracker.open("sweep of another command", "sweep", tags=dict(left.tags), key="sweep other")
+    tags = {"alpharho.database": second.tags["alpharho.database"]}
+    other = tracker.open("sweep of another command", "sweep", tags=tags, key="sweep other")
     run(ONE)
     assert tracker.tags(other)["alpharho.error"] == "its driver died"
     tracker.delete(other)

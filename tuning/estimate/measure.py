@@ -17,7 +17,7 @@ import numpy as np
 from pipeline import datasets
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset, Split
-from pipeline.features.extract import Wanted, extract
+from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.training import heads, schedules
@@ -29,34 +29,6 @@ LARGEST_WAVE = 1e10  # rows x features x classes x heads of a measured epoch, wh
 STEPS = 3  # of training a whole network
 
 
-class _Stopwatch:
-    """Takes features, as a table would, and only remembers when."""
-
-    def __init__(self, total: int) -> None:
-        self.rows, self.is_whole = 0, False
-        self._total, self._marks = total, [(0, time.perf_counter())]
-
-    def start_clock(self, engine: str) -> None:
-        """The engines are ready."""
-        self._marks = [(0, time.perf_counter())]
-
-    @property
-    def begun(self) -> float:
-        return self._marks[0][1]
-
-    def add(self, features: np.ndarray) -> None:
-        """A batch is done."""
-        self._marks.append((self._marks[-1][0] + len(features), time.perf_counter()))
-
-    def seconds_per_picture(self) -> float:
-        """Over the steady part, where there is one."""
-        steady = [mark for mark in self._marks if UNSTEADY <= mark[0] <= self._total - UNSTEADY]
-        if len(steady) < 2:
-            steady = self._marks
-        (first, begun), (last, ended) = steady[0], steady[-1]
-        return (ended - begun) / (last - first)
-
-
 def of_pictures(
     config: TrainConfig, dataset: Dataset, backbones: Sequence[Backbone], count: int
 ) -> tuple[float, float]:
@@ -66,13 +38,19 @@ def of_pictures(
     """
     split = _first(dataset.train, count)
     views = (False, True) if config.views == "flip" else (False,)
-    watch = _Stopwatch(len(split))  # all tables of a pass grow together
-    tables = [Wanted(backbone, _Stopwatch(len(split)), mirrored) for backbone in backbones for mirrored in views]
-    tables[0] = dataclasses.replace(tables[0], sink=watch)
+    wanted = [Wanted(backbone, mirrored) for backbone in backbones for mirrored in views]
+    told: list[Made] = []
     begun = time.perf_counter()
-    with progress.no_bars():
-        extract(split, tables, config.engine, config.work_dir, config.precision)
-    return watch.begun - begun, watch.seconds_per_picture()
+    features_of(split, wanted, config.engine, config.work_dir, config.precision, tell=told.append)
+    whole = time.perf_counter() - begun
+    return max(0.0, whole - sum(made.seconds for made in told)), _steady_pace(told, len(split))
+
+
+def _steady_pace(told: Sequence[Made], total: int) -> float:
+    """Seconds for each picture, away from both ends of the pass where it is long enough."""
+    steady = [made for made in told if made.begin >= UNSTEADY and made.begin + made.count <= total - UNSTEADY]
+    counted = steady if len(steady) > 1 else told
+    return sum(made.seconds for made in counted) / sum(made.count for made in counted)
 
 
 def of_epochs(config: TrainConfig, rows: tuple[int, int], shape: tuple[int, int], wave: int) -> tuple[float, float]:
