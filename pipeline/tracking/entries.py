@@ -37,13 +37,13 @@ def curve_points(
         for epoch, value in enumerate(values, start=1):
             even = started_ms + (ended_ms - started_ms) * epoch // len(values)
             time_ms = milliseconds(epoch_ends[epoch - 1]) if epoch_ends else even
-            points.append(Metric(name, _storable(value), time_ms, epoch))
+            points.append(Metric(name, _of_curve(value), time_ms, epoch))
     return points
 
 
 def epoch_points(epoch: int, scores: Mapping[str, float], ended: float) -> list[Metric]:
     """One epoch of several curves, as `curve_points` has them where it knows the epochs' ends."""
-    return [Metric(name, _storable(value), milliseconds(ended), epoch) for name, value in scores.items()]
+    return [Metric(name, _of_curve(value), milliseconds(ended), epoch) for name, value in scores.items()]
 
 
 def run_tags(tags: Mapping[str, object]) -> list[RunTag]:
@@ -79,6 +79,11 @@ def _chunks(items: Sequence, size: int) -> Iterable[Sequence]:
 def _storable(value: float) -> float:
     """The stores keep NaN, but an infinity as 1.8e308, which is untrue and ruins every chart's axis: NaN instead."""
     return float(value) if math.isfinite(value) else math.nan
+
+
+def _of_curve(value: float) -> float:
+    """Nine digits are all of a float32: a point is the same whether its value was kept as text meanwhile or not."""
+    return _storable(float(f"{value:.9g}"))
 
 
 def milliseconds(seconds: float) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
+
+from pipeline.shell.cores import cores
 
 PACKAGES = ("alpharho", "tensorflow", "keras", "optuna", "mlflow", "numpy")
 NVIDIA_SMI_SECONDS = 20  # it takes seconds on a machine with many GPUs, and for ever where a driver hangs
@@ -64,8 +65,7 @@ def _gpu_memory() -> dict[str, float]:
 
 
 def _cpu() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_cpu_model()}, {cores} cores"
+    return f"{_cpu_model()}, {cores()} cores"
 
 
 def _cpu_model() -> str:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from datetime import datetime
 
+import numpy as np
 import pytest
 from samples import PUBLISHED, STARTED, trial_run
 
@@ -71,10 +71,12 @@ def test_a_run_that_is_closed_may_be_closed_again(tracker):
 def test_points_that_were_written_live_are_not_there_twice(tracker):
     sweep = tracker.open("sweep", "sweep")
     ends = [STARTED.timestamp() + seconds for seconds in (0.0014, 1.9999, 2.123456, 10.0)]
-    trial = dataclasses.replace(trial_run(0, epochs=4, val_loss=[0.1, math.nan, math.inf, 0.3]), epoch_ends=ends)
+    computed = np.array([0.1, np.nan, np.inf, 0.3], np.float32)
+    kept = [float(f"{value:.9g}") for value in computed]  # as the study's database has them
+    trial = dataclasses.replace(trial_run(0, epochs=4, val_loss=kept), epoch_ends=ends)
     run_id = tracker.open(trial.name, "trial", sweep, key=trial.key)
     for epoch, ended in enumerate(ends[:3], start=1):
-        scores = {name: float(values[epoch - 1]) for name, values in trial.curves.items()}
+        scores = {name: float(values[epoch - 1]) for name, values in {**trial.curves, "val_loss": computed}.items()}
         tracker.log_epoch(run_id, epoch, scores, ended)
     live = {point[:2]: point[3] for point in _everything(tracker, run_id)[1]}
     assert len(live) == 3 * len(trial.curves)
