@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pipeline import datasets, tracking
+from pipeline import tracking
 from pipeline.config import EvaluateConfig, TrainConfig
-from pipeline.datasets import Dataset
+from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
-from pipeline.scoring.scores import TestScores, differences, metrics, score
 from pipeline.shell import cli
-from pipeline.tracking import records
 
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.datasets import Dataset
+    from pipeline.scoring.scores import TestScores
     from pipeline.tracking import Tracker
 
 
@@ -40,6 +40,10 @@ def evaluate(
     Args:
         beside: further metrics, which are there if and only if the scores are.
     """
+    from pipeline.scoring import metrics
+    from pipeline.scoring.scores import differences, score
+    from pipeline.tracking import records
+
     scores = score(model, config, dataset)
     if caveat := imagenet_note(config.dataset, config.weights):
         tracker.set_tags(run_id, {"caveat": caveat})
@@ -53,6 +57,8 @@ def evaluate(
 
 def summary(config: TrainConfig, scores: TestScores) -> str:
     """A few lines for a person."""
+    from pipeline.scoring.scores import differences
+
     low, high = scores.interval
     lines = [
         f"{config.dataset} {config.cell.name}: test top-1 {100 * scores.top1:.1f} % "
@@ -71,6 +77,10 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Tests the run that --run_id names, and logs the scores there."""
     config = cli.parse(EvaluateConfig, argv)
+    devices.set_up()
+    from pipeline import datasets
+    from pipeline.tracking import records
+
     tracker = tracking.connect(config.experiment)
     with tracker.run(
         f"evaluate {config.run_id}", kind="evaluate", tags={"alpharho.evaluates": config.run_id}

@@ -8,31 +8,35 @@ A right run on `--dataset digits` prints a row for each class, and ends with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 from rich.table import Table
 
-from pipeline import datasets, tracking
+from pipeline import tracking
 from pipeline.config import DataConfig, as_params
-from pipeline.datasets import Dataset, Split
+from pipeline.networks import devices
 from pipeline.shell import cli, progress
-from pipeline.shell.errors import UserError
-from pipeline.tracking import records
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.datasets import Dataset
     from pipeline.tracking import Tracker
 
 
 def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
     """Checks and logs the data set. Raises UserError where a picture cannot be decoded."""
+    from pipeline import datasets
+    from pipeline.datasets import audit
+    from pipeline.tracking import records
+
     dataset = datasets.load(config)
     if not config.skip_unreadable:  # with it, `load` has looked at every picture already
         for split in (dataset.train, dataset.test):
-            _require_readable(split)
-    counts = count_classes(config, dataset)
-    shared = count_shared(dataset)
+            audit.require_readable(split)
+    counts = audit.count_classes(dataset, config.val_fraction, config.seed)
+    shared = audit.count_shared(dataset)
     _print(dataset, counts, shared)
     tracker.log_params(run_id, as_params(config))
     tracker.log_table(run_id, counts, "classes.csv")
@@ -40,36 +44,6 @@ def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
     tracker.log_metrics(run_id, {**totals, "pictures_skipped": len(dataset.skipped), "pictures_shared": shared})
     records.log_dataset(tracker, run_id, config, dataset)
     return dataset
-
-
-def count_classes(config: DataConfig, dataset: Dataset) -> pd.DataFrame:
-    """One row for each class: class, and the numbers of its pictures in train, val and test."""
-    parts = datasets.cut(dataset.train, config.val_fraction, config.seed)
-    labels = {
-        "train": dataset.train.labels[parts[0]],
-        "val": dataset.train.labels[parts[1]],
-        "test": dataset.test.labels,
-    }
-    counts = {name: np.bincount(values, minlength=dataset.num_classes) for name, values in labels.items()}
-    return pd.DataFrame({"class": dataset.class_names, **counts})
-
-
-def count_shared(dataset: Dataset) -> int:
-    """How many test pictures are training pictures to the last bit."""
-    trained_on = {row.tobytes() for row in dataset.train.hashes}
-    return sum(row.tobytes() in trained_on for row in dataset.test.hashes)
-
-
-def _require_readable(split: Split) -> None:
-    with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
-        unreadable = datasets.check_readable(split, advance)
-    if unreadable:
-        named = "; ".join(f"{name} ({reason})" for name, reason in unreadable[:5])
-        raise UserError(
-            f"wanted pictures that can be decoded. Received {len(unreadable)} that cannot: {named}"
-            + ("; ..." if len(unreadable) > 5 else "")
-            + ". Try: mend or remove them, or leave them out with --skip_unreadable"
-        )
 
 
 def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
@@ -88,8 +62,10 @@ def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
         print(f"  left out: {reason}")
 
 
-def main() -> None:
-    config = cli.parse(DataConfig)
+def main(argv: Sequence[str] | None = None) -> None:
+    """One data set by the flags, in an MLflow run of its own."""
+    config = cli.parse(DataConfig, argv)
+    devices.set_up()
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"prepare {config.dataset}", kind="prepare") as run_id:
         prepare(config, tracker, run_id)

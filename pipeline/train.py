@@ -7,27 +7,31 @@ The model of the epoch with the best validation top-1 is kept; pipeline.evaluate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-
-from pipeline import datasets, tracking
+from pipeline import tracking
 from pipeline.config import TrainConfig, as_params
-from pipeline.datasets import Dataset
-from pipeline.networks import backbones
+from pipeline.networks import devices
 from pipeline.shell import cli, progress
-from pipeline.tracking import records
-from pipeline.training.fit import Curves, go_on
-from pipeline.training.trainers import trainer_for
 
 if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from pipeline.datasets import Dataset
     from pipeline.tracking import Tracker
+    from pipeline.training.fit import Curves
 
 
 def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> keras.Model:
     """One fit, recorded on `run_id`. Raises UserError where the loss stops being a number."""
+    from pipeline.networks import backbones
+    from pipeline.tracking import records
+    from pipeline.training.fit import go_on
+    from pipeline.training.trainers import trainer_for
+
     tracker.log_params(run_id, {**as_params(config), **records.cell_params(config)})
     trainer = trainer_for(config, dataset)
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
@@ -49,9 +53,14 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     return model
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """One fit by the flags, in an MLflow run of its own."""
-    config = cli.parse(TrainConfig)
+    config = cli.parse(TrainConfig, argv)
+    devices.set_up()
+    from pipeline import datasets
+    from pipeline.networks import backbones
+    from pipeline.tracking import records
+
     backbones.require_file(config.cells, config.weights)
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"train {config.dataset} {config.cell.name}", kind="train") as run_id:

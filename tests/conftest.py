@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-import pipeline  # noqa: F401  (before tensorflow, which it sets up: several workers may share a GPU)
+from pipeline.networks import devices
 from tests.browser import chromium, why_no_chromium
 from tests.servers import Postgres, why_no_postgres
 
@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[1]
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores, for many tests wait for servers to start and for processes to be missed."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets tensorflow up before a test imports it, as entry points do; not where workers of xdist run the tests."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        devices.set_up()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,8 +69,6 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def gpu() -> None:
     """For tests marked `gpu`; skips them where tensorflow has none."""
-    from pipeline.networks import devices
-
     if not devices.on_a_gpu():
         pytest.skip("no GPU that tensorflow can use")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +22,7 @@ def test_the_three_steps_are_one_run_and_evaluate_takes_its_id(
     client = MlflowClient()
     project = client.create_run(tracker.experiment_id).info.run_id  # as `mlflow run` does before it starts the program
     monkeypatch.setenv("MLFLOW_RUN_ID", project)
-    monkeypatch.setattr(sys, "argv", ["main.py", *FLAGS])
-    main.main()
+    main.main(FLAGS)
     run = client.get_run(project)
     assert run.info.status == "FINISHED"
     assert run.data.tags["alpharho.kind"] == "main"
@@ -32,7 +30,6 @@ def test_the_three_steps_are_one_run_and_evaluate_takes_its_id(
     assert [inputs.dataset.name for inputs in run.inputs.dataset_inputs] == ["digits"]
 
     monkeypatch.setenv("MLFLOW_RUN_ID", "")
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"--run_id={project}"])
-    evaluate.main()
+    evaluate.main([f"--run_id={project}"])
     (evaluation,) = client.search_runs([tracker.experiment_id], f"tags.`alpharho.evaluates` = '{project}'")
     assert evaluation.data.metrics["test_top1"] == run.data.metrics["test_top1"]

@@ -10,7 +10,8 @@ from PIL import Image
 
 from pipeline import tracking
 from pipeline.config import DataConfig
-from pipeline.prepare import count_classes, prepare
+from pipeline.datasets.audit import count_classes
+from pipeline.prepare import prepare
 from pipeline.shell.errors import UserError
 
 
@@ -37,7 +38,7 @@ def run(folder: Path, **options):
 
 def test_the_splits_are_counted_printed_and_logged(folder, capsys):
     config, dataset, logged = run(folder)
-    counts = count_classes(config, dataset)
+    counts = count_classes(dataset, config.val_fraction, config.seed)
     assert counts["class"].tolist() == ["cat", "dög, <b>"]
     assert counts[["train", "val", "test"]].sum().tolist() == [13, 3, 4]
     assert {name: logged.metrics[f"pictures_{name}"] for name in ("train", "val", "test")} == {

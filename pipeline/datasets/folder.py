@@ -19,6 +19,7 @@ import tensorflow as tf
 from pipeline.config import DataConfig
 from pipeline.datasets import splits
 from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of
+from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
 PREFIX = "folder:"
@@ -127,7 +128,7 @@ def _read(name: str, root: Path, files: list[Path], class_names: tuple[str, ...]
 
 def _hashes(files: list[Path]) -> Iterator[bytes]:
     """Part by part: what waits for a thread takes a kilobyte."""
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(cores() + 4) as threads:  # some of which wait for the disk
         for begin in range(0, len(files), HASHED_AT_ONCE):
             yield from threads.map(_hash, files[begin : begin + HASHED_AT_ONCE])
 

@@ -11,6 +11,8 @@ from functools import cached_property, partial
 import numpy as np
 import tensorflow as tf
 
+from pipeline.shell.cores import cores
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -61,7 +63,7 @@ class Split:
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return pairs.apply(tf.data.experimental.assert_cardinality(count))
+        return pairs.apply(tf.data.experimental.assert_cardinality(count)).with_options(_our_cores())
 
     def subset(self, indices: np.ndarray) -> Split:
         """The pictures at `indices`, int (m,), each at most once, in ascending order."""
@@ -154,6 +156,7 @@ def check_readable(split: Split, progress: Callable[[int], None] | None = None) 
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
+        .with_options(_our_cores())
     )
     readable = np.zeros(len(split), dtype=bool)
     checked = 0
@@ -170,6 +173,13 @@ def check_readable(split: Split, progress: Callable[[int], None] | None = None) 
 def plain(error: tf.errors.OpError) -> str:
     """What went wrong, without the names of TensorFlow's own operations around it."""
     return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message)
+
+
+def _our_cores() -> tf.data.Options:
+    """Has a data set compute in as many threads as cores are ours, however many AUTOTUNE finds."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = options.autotune.cpu_budget = cores()
+    return options
 
 
 def _reasons(unreadable: Split) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Features: what a frozen backbone makes of each picture, computed once and kept."""

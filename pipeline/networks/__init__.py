@@ -1,0 +1,1 @@
+"""Networks: backbones, what they cost, what computes them."""

@@ -1,18 +1,49 @@
-"""The GPU, if there is one: what may be asked of it, and what is done where its memory does not suffice."""
+"""Processor and GPU: set up once, what may be asked of them, and what is done where memory does not suffice.
+
+Nothing here imports tensorflow before `set_up` is called, which must come before any other module does.
+"""
 
 from __future__ import annotations
 
-import tensorflow as tf
+import contextlib
+import functools
+import os
 
 from pipeline.config import Precision
 from pipeline.shell import progress
+from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
-OutOfMemory = tf.errors.ResourceExhaustedError
+
+@functools.cache
+def set_up() -> None:
+    """Imports tensorflow, and has it compute on no more cores than are ours. Nothing may have been computed before.
+
+    On a GPU memory is taken when it is needed, not all of it at once (TF_FORCE_GPU_ALLOW_GROWTH=false goes before
+    that), and float32 is computed as float32: from Ampere on tensorflow takes ten bits of a number for products (TF32),
+    as coarse as half precision.
+    """
+    # TensorFlow 2.21 writes half a screen about oneDNN and CUDA when it is imported and when it first looks for a GPU,
+    # and its own TF_CPP_MIN_LOG_LEVEL does not silence that (tensorflow/tensorflow#100442).
+    quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1")
+    with progress.quiet_stderr() if quiet else contextlib.nullcontext():
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    if quiet:
+        tf.get_logger().setLevel("ERROR")  # or every second trial is told that tf.function retraces
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.threading.set_intra_op_parallelism_threads(cores())
+    tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
 def on_a_gpu() -> bool:
     """Whether tensorflow computes on one."""
+    import tensorflow as tf
+
     return bool(tf.config.list_physical_devices("GPU"))
 
 

@@ -1,0 +1,1 @@
+"""Scoring: what a model is worth on the test pictures, and beside the published numbers."""

@@ -1,4 +1,4 @@
-"""The published numbers that ours stand beside; published.csv holds them, and nothing else does."""
+"""The published numbers that ours are compared with; published.csv is the only place that holds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Source = Literal["paper", "replication"]
 
 @dataclass(frozen=True)
 class Published:
-    """One published row; None stands for what the source does not say."""
+    """One published row; None is what the source does not say."""
 
     model: str  # the cell's name, or "inception_v3"
     backbone: str
@@ -46,7 +46,7 @@ class Published:
         return Cell(self.alpha, self.resolution)
 
     def is_about(self, cell: Cell) -> bool:
-        """Whether `cell` is what was measured; a row that does not say its multipliers stands for its backbone."""
+        """Whether `cell` is what was measured; a row without multipliers is about its whole backbone."""
         return (
             self.backbone == cell.backbone
             and self.alpha in (None, cell.alpha)
@@ -87,7 +87,7 @@ def load_published(path: Path = PUBLISHED) -> tuple[Published, ...]:
     if not rows:
         raise _damaged(path, "no rows")
     if len({(row.name, row.dataset) for row in rows}) < len(rows):
-        raise _damaged(path, "a model that stands twice under one source and data set")
+        raise _damaged(path, "a model that is listed twice for one source and data set")
     return rows
 
 
@@ -131,7 +131,7 @@ def _damaged(path: Path, received: str) -> UserError:
 
 
 def imagenet_note(dataset: str, weights: str) -> str:
-    """What must stand beside a score on `dataset` with `weights`, or an empty text."""
+    """What must be said beside a score on `dataset` with `weights`, or an empty string."""
     if dataset != "stanford_dogs" or weights in ("none", "tiny"):
         return ""
     return "ImageNet's training set contains the Stanford Dogs pictures: ImageNet weights have seen the test pictures."

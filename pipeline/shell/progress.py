@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,6 +36,23 @@ def show(table: Table) -> None:
 def note(text: str) -> None:
     """One line for the person who waits."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keeps what C++ code writes to file descriptor 2, and shows it only where the block fails."""
+    with tempfile.TemporaryFile() as kept:
+        shown = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(shown, kept.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 @contextmanager

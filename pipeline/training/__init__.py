@@ -1,0 +1,1 @@
+"""Training: heads on features, or whole networks on pictures."""

@@ -124,7 +124,7 @@ class NetworkTrainer:
             try:
                 self._train(dataclasses.replace(config, batch_size=at_once), head, train_rows, val_rows, recorder)
                 return recorder.course.result()
-            except devices.OutOfMemory as error:
+            except tf.errors.ResourceExhaustedError as error:
                 beside = ", from the start of this fit and at the same learning rate"
                 self._most_at_once = devices.halved(at_once, f"training {config.cell.name}", error, beside)
                 told = max(told, recorder.course.epoch)

@@ -43,7 +43,7 @@ class Keras:
             batch, graph = self._graph
             try:
                 return fixed.run(graph, pictures, batch)
-            except devices.OutOfMemory as error:
+            except tf.errors.ResourceExhaustedError as error:
                 # From `batch`, for another thread may have come here meanwhile. What did not fit will not fit later.
                 self._graph = self._of(devices.halved(batch, self._task, error))
 

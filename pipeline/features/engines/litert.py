@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import queue
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock
 
-import pipeline
 from pipeline.features.engines import fixed
 from pipeline.networks.backbones import Backbone
+from pipeline.shell import progress
+from pipeline.shell.cores import cores
 
 MOST_INTERPRETERS = 8  # more cores share these, so that memory stays small: each has about 20 MB at 1.0-224
 SMALL = (
@@ -40,10 +40,10 @@ class LiteRT:
     def __init__(self, model: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.lanes = min(_cores(), MOST_INTERPRETERS)
+        self.lanes = min(cores(), MOST_INTERPRETERS)
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.lanes):
-            interpreter = Interpreter(model_content=model, num_threads=max(1, _cores() // self.lanes))
+            interpreter = Interpreter(model_content=model, num_threads=max(1, cores() // self.lanes))
             interpreter.allocate_tensors()
             self._free.put(interpreter)
         picture, features = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -83,7 +83,7 @@ def load(backbone: Backbone, work_dir: str) -> LiteRT:
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:20]
     path = Path(work_dir, "engines", f"{key}.tflite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"), pipeline.quiet_stderr():
+    with FileLock(f"{path}.lock"), progress.quiet_stderr():
         model = _read(path)
         if model is None:
             model = convert(backbone, int(about["batch"]))
@@ -121,8 +121,3 @@ def _write(path: Path, model: bytes) -> None:
 
 def _hash_of(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
