@@ -1,4 +1,4 @@
-"""The answer in words and in one table: which cell is best, what it costs, and which cheaper one may be as good."""
+"""The answer in words and in one table: the best cell, its cost, and which cheaper one may be as good."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = (
     Column("mult_adds", "mult-adds, M", "millions"),
     Column("val_top1", "val, %", "pct"),
     Column("test_top1", "test, % [95 % interval]", "interval"),
-    Column("test_top1_low", "", "pct"),  # stand beside test_top1 on the page
+    Column("test_top1_low", "", "pct"),  # shown beside test_top1 on the page
     Column("test_top1_high", "", "pct"),
     Column("test_top5", "top-5, %", "pct"),
     Column("untrained_top1", "untrained, %", "pct"),
@@ -55,7 +55,7 @@ _OPTIONAL = {
 
 
 def columns(cells: pd.DataFrame) -> list[Column]:
-    """Those that say something of these cells."""
+    """Those that have something to say about these cells."""
     known = {name for name in _OPTIONAL if cells[name].notna().any()}
     one_sweep = cells["sweep"].nunique() < 2
     return [
@@ -88,9 +88,9 @@ def records(cells: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(cells: pd.DataFrame) -> list[str]:
-    """A few paragraphs; the first names the best cell. Of several sweeps, each has one."""
+    """A few paragraphs, of which the first names the best cell; one paragraph a sweep where there are several."""
     if cells.empty:
-        return ["There is no cell yet."]
+        return ["There are no cells yet."]
     groups = list(cells.groupby("sweep", sort=False))
     if len(groups) == 1:
         return _of_one(cells)
@@ -98,17 +98,17 @@ def headline(cells: pd.DataFrame) -> list[str]:
 
 
 def best_cell(cells: pd.DataFrame) -> int | None:
-    """The row number of the most accurate, and of equals the one of fewest mult-adds; None where none was tested."""
+    """The row number of the most accurate; of ties, that with the fewest mult-adds. None where none was tested."""
     if cells["test_top1"].isna().all():
         return None
     return int(np.lexsort((cells["mult_adds"], -cells["test_top1"]))[0])
 
 
 def _of_one(cells: pd.DataFrame) -> list[str]:
-    place = best_cell(cells)
-    if place is None:
+    index = best_cell(cells)
+    if index is None:
         return ["No cell has been tested yet."]
-    best, tested = cells.iloc[place], cells[cells["test_top1"].notna()]
+    best, tested = cells.iloc[index], cells[cells["test_top1"].notna()]
     rank = f"is the most accurate of {len(tested)} tested cells" if len(tested) > 1 else "is the one tested cell"
     sentences = [
         f"{cell_label(best['cell'])} {rank}: {_score(best)} %{_pictures(best['test_pictures'])} with {_cost(best)}."
@@ -120,19 +120,19 @@ def _of_one(cells: pd.DataFrame) -> list[str]:
         if len(deltas):
             low, high = f"{100 * deltas.min():+.1f}", f"{100 * deltas.max():+.1f}"
             span = low if low == high else f"{low} to {high}"
-            sentences.append(f"The {source}'s numbers differ by {span} points; see below how the protocols differ.")
+            sentences.append(f"Compared with the {source}: {span} points; how the protocols differ is told below.")
     return sentences
 
 
 def _as_good(tested: pd.DataFrame, best: pd.Series) -> str:
-    """The cell of fewest mult-adds whose interval reaches into that of the best."""
+    """The cell with the fewest mult-adds whose interval overlaps that of the best."""
     near = tested[(tested["test_top1_high"] >= best["test_top1_low"]) & (tested["mult_adds"] < best["mult_adds"])]
     if near.empty:
         return ""
     small = near.iloc[int(near["mult_adds"].to_numpy(dtype=float).argmin())]
     times = best["mult_adds"] / small["mult_adds"]
     return (
-        f"The cheapest whose interval overlaps with that is {cell_label(small['cell'])}: {_score(small)} % with "
+        f"The cheapest whose interval overlaps that one is {cell_label(small['cell'])}: {_score(small)} % with "
         f"{_cost(small)}, {times:.1f} times fewer."
     )
 
@@ -156,10 +156,10 @@ def table(cells: pd.DataFrame) -> list[list[tuple[Any, str]]]:
     """The table's rows: for each of `columns` the value to sort by, and what is shown."""
     chosen = columns(cells)
     return [
-        [(_key(row, column, place), shown(row, column)) for column in chosen] for place, row in enumerate(rows(cells))
+        [(_key(row, column, index), shown(row, column)) for column in chosen] for index, row in enumerate(rows(cells))
     ]
 
 
-def _key(cell: Any, column: Column, place: int) -> Any:
-    """What its column is sorted by: cells stand in order of alpha and resolution, which their names do not."""
-    return place if column.name == "cell" else getattr(cell, column.name)
+def _key(cell: Any, column: Column, index: int) -> Any:
+    """What its column is sorted by: cells come by alpha and resolution, which their names would not sort by."""
+    return index if column.name == "cell" else getattr(cell, column.name)

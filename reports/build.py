@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import tracking
 from pipeline.config import ReportConfig
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError, first_line
-from reports import page, tables
 
 if TYPE_CHECKING:
     from pipeline.tracking import Tracker
@@ -25,12 +23,14 @@ ARTIFACT = "report.html"
 
 
 def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
-    """Reads the sweeps `runs`, or the newest with results where none is named, and writes the page. Returns its path.
+    """Writes the page about the sweeps `runs`, or about the newest one with results. Returns its path, `output`.
 
-    The page of a single sweep is logged on its run, too, where MLflow takes it.
+    The page of a single sweep is logged on its run as well, where MLflow takes it.
 
     Raises UserError where there is no such sweep, or none at all, or `output` cannot be written.
     """
+    from reports import page, tables  # here, since plotly and mlflow take seconds
+
     sweeps = tables.choose(tracker, runs)
     text = page.render(tables.read(tracker, sweeps))
     try:
@@ -39,7 +39,7 @@ def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
     except OSError as error:
         raise UserError(
             f"wanted to write {output}. Received: {error.strerror}. "
-            "Try: another place: python -m reports.build --output PLACE.html"
+            "Try: another path: python -m reports.build --output PATH.html"
         ) from error
     if len(sweeps) == 1:
         try:
@@ -49,9 +49,13 @@ def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
     return output
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Builds the page that the flags ask for."""
-    config = cli.parse(ReportConfig)
+    config = cli.parse(ReportConfig, argv)
+    # These take seconds: what is wrong with the flags was said before.
+    from pipeline import tracking
+    from reports import tables
+
     tracker = tracking.connect(config.experiment, make=False)
     if tracker.adopts and not tables.sweeps(tracker):  # `mlflow run` of a project whose sweeps were started without it
         tracker = tracking.connect(config.experiment, in_project=False, make=False)

@@ -1,4 +1,4 @@
-"""All that the page shows, as plain values: which figures there are, what stands under them, and what is missing."""
+"""All that the page shows, as plain values: its figures, their captions, and what is missing."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _cell(tables: Tables, row: Any, key: str, label: str, sweep: Any) -> CellCon
         else None
     )
     notes = {
-        "curves": [] if curves else ["No curve has been recorded for this cell."],
+        "curves": [] if curves else ["No curves have been recorded for this cell."],
         "search": _search_notes(search, trials, ranges),
         "failures": [] if failures else ["This cell has not been tested, so there is nothing to show."],
         "savings": [] if savings else [_no_savings(row.backbone)],
@@ -120,8 +120,8 @@ def _search(key: str, trials: pd.DataFrame, importance: pd.DataFrame, ranges: fi
 
 def _no_savings(backbone: str) -> str:
     if backbone != "mobilenet":
-        return "Worked out for MobileNet v1, whose layers stand in the paper."
-    return "The number of classes or the cell's multipliers are not recorded."
+        return "Shown for MobileNet v1 alone, whose layers the paper lists."
+    return "The number of classes, or the cell's multipliers, were not recorded."
 
 
 def _search_notes(search: list[Plot], trials: pd.DataFrame, ranges: figures.Ranges) -> list[str]:

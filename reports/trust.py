@@ -1,4 +1,4 @@
-"""What the numbers of a sweep rest on: data, protocol, machine and versions, in words."""
+"""What the numbers of a sweep rest on, in words: data, protocol, machine and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.figures.frames import outputs, rows
 from reports.tables import Tables, short_name
 
 UNKNOWN = "not recorded"
-# Settings of a sweep that say where things lie, or what stands on the page anyway; all others are its protocol.
+# Settings of a sweep that say where things are, or that the page shows anyway; all others are its protocol.
 NO_PROTOCOL = frozenset(
     {
         *("dataset", "data_dir", "work_dir", "experiment", "storage"),
@@ -81,7 +81,7 @@ def _facts(sweep: Any, cells: pd.DataFrame) -> list[tuple[str, str]]:
     begun = UNKNOWN if pd.isna(sweep.started) else sweep.started.strftime("%Y-%m-%d %H:%M UTC")
     return [
         ("data", _data(sweep, cells)),
-        ("protocol", _protocol(sweep.settings)),
+        ("protocol", protocol(sweep.settings)),
         ("machine", sweep.device or UNKNOWN),
         ("versions", sweep.versions or UNKNOWN),
         ("begun", f"{begun}; {sweep.status.lower()}"),
@@ -110,7 +110,8 @@ def _counted(count: float, what: str) -> str:
     return f"{count:,.0f} {one if count == 1 else what}"
 
 
-def _protocol(settings: Mapping[str, str]) -> str:
+def protocol(settings: Mapping[str, str]) -> str:
+    """ "weights imagenet, freeze_conv true, epochs 30", without what such a sweep does not use."""
     idle = {"augment"} if settings.get("freeze_conv") == "true" else set()
     idle |= set() if finetunes(settings) else OF_FINETUNING
     names = [field.name for field in dataclasses.fields(SweepConfig) if field.name not in NO_PROTOCOL | idle]

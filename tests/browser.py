@@ -1,4 +1,4 @@
-"""A real headless Chromium for tests, and pages of it that are watched."""
+"""A real headless Chromium for tests, and pages opened in it under watch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
-# Functions of one `.plot` of the report. A mark counts where it has an extent and lies inside of its figure.
+# Functions of one `.plot` of the page. A mark counts if it has an extent and lies inside its figure.
 MARKS = """plot => {
   const frame = plot.getBoundingClientRect();
   const parts = ".scatterlayer .point, .scatterlayer .js-line, .barlayer .point path, .heatmaplayer image";
@@ -26,7 +26,8 @@ PAINTED = """plot => {
     const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
     const context = copy.getContext("2d");
     context.drawImage(canvas, 0, 0);
-    return context.getImageData(0, 0, copy.width, copy.height).data.filter((_, place) => place % 4 === 3 && _).length;
+    const bytes = context.getImageData(0, 0, copy.width, copy.height).data;
+    return bytes.filter((value, index) => index % 4 === 3 && value).length;
   };
   return [...plot.querySelectorAll("canvas")].reduce((sum, canvas) => sum + pixels(canvas), 0);
 }"""  # pixels of all canvases that are not clear, of parallel coordinates
@@ -44,7 +45,7 @@ TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"  # px, positive w
 
 
 def why_no_chromium() -> str:
-    """Why this machine has no browser for tests, or nothing where it has one."""
+    """Why this machine has no browser for tests; empty where it has one."""
     if importlib.util.find_spec("playwright") is None:
         return "no playwright: install requirements-dev.txt"
     return "" if shutil.which("chromium") else "no chromium on PATH: install Debian's package"
@@ -107,7 +108,7 @@ def opened(browser: Browser, path: Path, width: int = 1440, **how: Any) -> Itera
         context.close()
 
 
-def column(page: Page, place: int, attribute: str = "") -> list[str]:
-    """Of the report's table of cells, top down: the texts, or an attribute."""
+def column(page: Page, index: int, attribute: str = "") -> list[str]:
+    """One column of the page's table of cells, top down: the texts, or an attribute."""
     read = f"cell => cell.getAttribute('{attribute}')" if attribute else "cell => cell.textContent"
-    return page.locator(f"#cells tbody tr > :nth-child({place + 1})").evaluate_all(f"cells => cells.map({read})")
+    return page.locator(f"#cells tbody tr > :nth-child({index + 1})").evaluate_all(f"cells => cells.map({read})")

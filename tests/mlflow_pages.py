@@ -58,8 +58,8 @@ class MlflowPages:
         self.page.get_by_role("button", name="Add chart").first.click()
         self.page.get_by_role("menuitem", name="Scatter chart").click()
         dialog = self.page.get_by_role("dialog")
-        for place, metric in enumerate((x, y)):
-            axis = dialog.locator("input[type=search]").nth(place)
+        for index, metric in enumerate((x, y)):
+            axis = dialog.locator("input[type=search]").nth(index)
             axis.click(force=True)  # the name of what is chosen lies over it
             axis.fill(metric)
             self.page.get_by_title(metric, exact=True).locator("visible=true").last.click()

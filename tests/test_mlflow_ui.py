@@ -60,7 +60,7 @@ def test_one_chart_holds_the_cells_and_the_published_rows(pages):
     pages.open_runs(COMPARISON, charts=True)
     pages.expand("sweep digits")  # the UI draws no run that is folded away
     pages.row("digits-mobilenet_0.5_96").wait_for()
-    assert set(pages.names()) >= CELLS | {"paper mobilenet_1.0_224", "report mobilenet_0.75_192"}
+    assert set(pages.names()) >= CELLS | {"paper mobilenet_1.0_224", "replication mobilenet_0.75_192"}
     pages.show_all()
     pages.add_scatter("mult_adds", "test_top1")
     pages.search_charts("test_top1")
@@ -68,7 +68,7 @@ def test_one_chart_holds_the_cells_and_the_published_rows(pages):
     expect(bars).to_have_count(4 + 10)
     assert len(re.findall(r"0\.\d\d", " ".join(pages.page.locator(".barlayer .bartext").all_text_contents()))) == 14
     pages.page.get_by_placeholder("Search metric charts").fill("mult_adds vs")
-    expect(pages.page.locator(".scatterlayer .point")).to_have_count(4 + 5)  # the replication tells no mult-adds
+    expect(pages.page.locator(".scatterlayer .point")).to_have_count(4 + 5)  # the replication gives no mult-adds
 
 
 def test_the_readme_shows_pictures_that_are_there():

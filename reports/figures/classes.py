@@ -48,13 +48,13 @@ def per_class_info(per_class: pd.DataFrame) -> ClassesInfo | None:
 
 
 def per_class_figure(info: ClassesInfo) -> go.Figure:
-    """A row for each class; the rows are numbers with texts, since names may be alike once they are cut."""
+    """A row for each class; rows are numbered and have texts as ticks, since names may be alike once cut."""
     rows = [*info.worst, *info.best]
     gap = 2 if info.best else 0
-    places = [*range(len(info.worst)), *range(len(info.worst) + gap, len(rows) + gap)]
+    ys = [*range(len(info.worst)), *range(len(info.worst) + gap, len(rows) + gap)]
     trace = go.Scatter(
         x=[100 * row.top1 for row in rows],
-        y=places,
+        y=ys,
         error_x={
             "array": [100 * (row.high - row.top1) for row in rows],
             "arrayminus": [100 * (row.top1 - row.low) for row in rows],
@@ -69,10 +69,10 @@ def per_class_figure(info: ClassesInfo) -> go.Figure:
         mode="markers",
     )
     yaxis = {
-        "range": [places[-1] + 0.7, -0.7],
+        "range": [ys[-1] + 0.7, -0.7],
         "tickfont": {"size": 11},
         "ticktext": [inert(row.name, _NAME) for row in rows],
-        "tickvals": places,
+        "tickvals": ys,
     }
     xaxis = {"range": [-2, 102], "side": "top", "title": {"text": "test top-1, %"}}
     left_out = {"text": _left_out(info), "x": 50, "y": len(info.worst) + 0.5}

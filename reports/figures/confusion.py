@@ -1,4 +1,4 @@
-"""What is taken for what: the confusion matrix with look-alikes side by side, and the worst pairs."""
+"""What is mistaken for what: the confusion matrix with look-alikes side by side, and the worst pairs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from reports.figures import style
 from reports.figures.chart import Chart
 from reports.figures.labels import inert, pct, plain
 
-MOST_CLASSES = 200  # of the matrix; more are no longer to be told apart
-MOST_LABELS = 40  # above it names show on hover alone
+MOST_CLASSES = 200  # of the matrix; more cannot be told apart
+MOST_LABELS = 40  # with more, names show on hover alone
 _NAME = 16  # letters of a name along the axes
 _TICKS = (0.05, 0.2, 0.5, 1.0)  # of the colour scale
 
@@ -25,7 +25,7 @@ class ConfusionInfo(NamedTuple):
     """Counts of the classes shown, rows are truths.
 
     Attributes:
-        names: (n,), ordered so that classes which are confused with each other stand together.
+        names: (n,), ordered so that classes that are confused with each other are neighbours.
         counts: (n, n).
         pictures: (n,), test pictures of each class, answers outside of the n classes included.
         classes: how many pictures are of, those not shown included; an answer may be none of them.

@@ -1,4 +1,4 @@
-"""Learning curves of one cell: all its trials faint, the best one and the final model strong."""
+"""Learning curves of one cell: all its trials are faint, the best one and the final model strong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.figures.labels import number_or_none, pct, short
 
 Family = Literal["top1", "loss"]
 
-FINAL = -1  # the number under which the final model's curves stand
+FINAL = -1  # the number of the final model's curves
 POINTS = 200  # of one line, at most: more than a phone has px to show
 _SMOOTH = 0.8  # share of the epochs that begin with a lower learning rate; from it on the falls mark nothing
 _ABOVE = 10  # times the losses that matter; up to there goes the axis
@@ -133,7 +133,7 @@ def _kept(group: pd.DataFrame, points: int) -> list[int]:
     count, values = len(group), group["value"].astype(float)
     if count <= points:
         return list(range(count))
-    kept = {round(place) for place in np.linspace(0, count - 1, points - 1)}
+    kept = {round(index) for index in np.linspace(0, count - 1, points - 1)}
     if values.notna().any():
         is_loss = str(group["metric"].iloc[0]).endswith("loss")
         kept.add(int(np.nanargmin(values) if is_loss else np.nanargmax(values)))

@@ -1,4 +1,4 @@
-"""Rows picked out of the frames of reports/tables.py."""
+"""Rows picked out of the frames of reports/tables."""
 
 from __future__ import annotations
 

@@ -19,17 +19,17 @@ from reports.figures.frames import best, complete
 from reports.figures.labels import number_or_none, pct, short
 
 FEWEST = 4  # trials; through fewer a map is a guess
-_GRID = 40  # places along each axis of the map
+_GRID = 40  # points along each axis of the map
 _DARKEST = 0.2  # quantile of the values from which the colours start, so that one failure does not take them all
 
 
 class ParallelInfo(NamedTuple):
-    """Columns of equal length, a place for each complete trial; values are fractions."""
+    """Columns of equal length, an item for each complete trial; values are fractions."""
 
     numbers: list[int]
     drawn: dict[Hyperparameter, list[float]]  # learning rate, 1 - beta_1, 1 - beta_2
     values: list[float]
-    best: int | None  # the place of the cell's winner; None where it lacks a hyperparameter
+    best: int | None  # the index of the cell's winner; None where it lacks a hyperparameter
     ranges: Ranges  # in which they were searched
 
 
@@ -155,7 +155,7 @@ def _drawn(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _winner(done: pd.DataFrame) -> int | None:
-    """Its place among the rows of `done`."""
+    """Its index among the rows of `done`."""
     winner = best(done)
     return None if winner is None else done["number"].tolist().index(winner["number"])
 

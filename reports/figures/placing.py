@@ -1,4 +1,4 @@
-"""Labels beside points, so that none lies on another label or seems to belong to another point."""
+"""Label placement: no label overlaps another, or seems to belong to another point."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIDES = {
     "bottom center": (0, -1),
 }
 
-Place = tuple[float, float]  # (x, y), fractions of the plot area from its lower left corner
+Position = tuple[float, float]  # (x, y), fractions of the plot area from its lower left corner
 
 
 class Box(NamedTuple):
@@ -41,17 +41,19 @@ class Box(NamedTuple):
         return not (beside or self.top <= other.bottom or other.top <= self.bottom)
 
 
-def stroke(start: Place, end: Place) -> Box:
-    """What a level or upright line covers."""
+def stroke(start: Position, end: Position) -> Box:
+    """What a horizontal or vertical line covers."""
     xs, ys = zip(start, end, strict=True)
     return Box(min(xs) * WIDTH - 1, max(xs) * WIDTH + 1, min(ys) * HEIGHT - 1, max(ys) * HEIGHT + 1)
 
 
-def place(points: Sequence[Place], texts: Sequence[str], others: Sequence[Place], strokes: Sequence[Box]) -> list[str]:
+def place(
+    points: Sequence[Position], texts: Sequence[str], others: Sequence[Position], strokes: Sequence[Box]
+) -> list[str]:
     """Plotly's textposition for each text, "" for one that finds no room.
 
-    A label keeps off all other points and labels. Each in turn takes the place, of those that are left, where it
-    crosses the fewest strokes; of many orders, drawn by seed, the one counts that leaves the fewest texts out.
+    A label overlaps no other point or label. Each in turn takes the side, of those still free, on which it crosses the
+    fewest strokes; of many orders, drawn by seed, the one that leaves the fewest texts out wins.
 
     Args:
         points: the point of each text.
@@ -60,7 +62,7 @@ def place(points: Sequence[Place], texts: Sequence[str], others: Sequence[Place]
     around = [_around(point) for point in [*points, *others]]
     options: list[dict[str, tuple[Box, int]]] = []
     for index, (point, text) in enumerate(zip(points, texts, strict=True)):
-        boxes = {name: _label(point, text, name) for name in _SIDES}
+        boxes = {name: label_box(point, text, name) for name in _SIDES}
         near = [*around[:index], *around[index + 1 :]]
         free = {name: box for name, box in boxes.items() if _is_inside(box) and not any(map(box.overlaps, near))}
         options.append({name: (box, sum(map(box.overlaps, strokes))) for name, box in free.items()})
@@ -81,12 +83,12 @@ def _in_turn(options: Sequence[dict[str, tuple[Box, int]]], order: Sequence[int]
     return names
 
 
-def _around(point: Place) -> Box:
+def _around(point: Position) -> Box:
     x, y = point[0] * WIDTH, point[1] * HEIGHT
     return Box(x - _BESIDE, x + _BESIDE, y - _OVER, y + _OVER)
 
 
-def _label(point: Place, text: str, name: str) -> Box:
+def label_box(point: Position, text: str, name: str) -> Box:
     """The box of a label on one side of its point."""
     width, (across, up) = _LETTER * len(text), _SIDES[name]
     left = point[0] * WIDTH + across * _GAP - width * (1 - across) / 2

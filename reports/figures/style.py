@@ -1,6 +1,6 @@
 """One look for every figure, in a light and a dark theme.
 
-All that differs between the themes stands in the template, so that the page switches by
+Everything that differs between the themes is in the template, so that the page switches by
 `Plotly.relayout(figure, themes()[name])`; a figure itself names no colour but those of COLORS and GREY, which read on
 both. Nothing has a fixed width.
 """
@@ -33,8 +33,8 @@ _CLEAR = "rgba(0, 0, 0, 0)"
 
 def mark(index: int) -> tuple[str, str]:
     """(colour, marker) of the index-th series; after six the colours return with other markers."""
-    lap, place = divmod(index, len(COLORS))
-    return COLORS[place], MARKERS[(place + lap) % len(MARKERS)]
+    lap, color = divmod(index, len(COLORS))
+    return COLORS[color], MARKERS[(color + lap) % len(MARKERS)]
 
 
 def themes() -> dict[Theme, dict[str, Any]]:
@@ -43,7 +43,7 @@ def themes() -> dict[Theme, dict[str, Any]]:
 
 
 def figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
-    """A figure in the light theme that is as wide as its place on the page; `height` in px."""
+    """A figure in the light theme that is as wide as the page lets it be; `height` in px."""
     return go.Figure(data=list(traces), layout=go.Layout(template=_template("light"), height=height, **layout))
 
 
@@ -94,6 +94,6 @@ def _template(theme: Theme) -> dict[str, Any]:
 def _scale(theme: Theme) -> list[list[Any]]:
     """Viridis with its low end next to the background: light yellow would vanish on white, dark blue on black."""
     ends = (0.9, 0.0) if theme == "light" else (0.2, 1.0)
-    places = np.linspace(0, 1, 9)
+    stops = np.linspace(0, 1, 9)
     colors = sample_colorscale("Viridis", list(np.linspace(*ends, 9)))
-    return [[float(place), color] for place, color in zip(places, colors, strict=True)]
+    return [[float(stop), color] for stop, color in zip(stops, colors, strict=True)]

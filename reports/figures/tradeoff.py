@@ -48,19 +48,19 @@ class Series(NamedTuple):
 class TradeoffInfo(NamedTuple):
     cost: Cost
     ours: list[Series]
-    fronts: list[list[Point]]  # of each of ours those that none of it beats, the cheapest first
+    fronts: list[list[Point]]  # of each of ours, its points that no other of them beats, the cheapest first
     published: list[Series]
 
 
 def pareto(costs: ArrayLike, values: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other one beats: with at most the cost and at least the value, and not both equal.
+    """Which points no other one beats, by costing no more and being no worse, and not equal in both.
 
     Args:
         costs: (n,), the lower the better.
         values: (n,), the higher the better.
 
     Returns:
-        (n,); equal points stand or fall together, and a NaN in either is never on the front.
+        (n,); equal points are on the front together or not at all; a point with a NaN never is.
     """
     cost, value = np.asarray(costs, dtype=float), np.asarray(values, dtype=float)
     cheaper, better = cost[:, None] < cost, value[:, None] > value  # [i, j]: i beats j
@@ -94,13 +94,13 @@ def tradeoff_figure(info: TradeoffInfo) -> go.Figure:
     traces: list[Any] = []
     for index, (series, front) in enumerate(zip(info.ours, info.fronts, strict=True)):
         traces += [_front_trace(front, index), _ours_trace(series, index, texts[index])]
-    traces += [_published_trace(series) for series in info.published]  # open markers, which hide nothing under them
+    traces += [_published_trace(series) for series in info.published]  # open markers, which hide nothing behind them
     yaxis = {"title": {"text": "test top-1, %, with 95 % interval"}, "range": span}
     return style.figure(traces, _HEIGHT, xaxis=xaxis, yaxis=yaxis)
 
 
 def tradeoff_alt(info: TradeoffInfo) -> str:
-    """In one or two sentences for those who do not see the figure."""
+    """In one or two sentences, for those who cannot see the figure."""
     ours = zip(info.ours, info.fronts, strict=True)
     parts = [_in_words(info.cost, series, len(front), len(info.ours) > 1) for series, front in ours]
     if info.published:
@@ -193,7 +193,7 @@ def _texts(info: TradeoffInfo, across: Sequence[float], up: Sequence[float]) -> 
         across, up: the ranges of the axes, log10 of millions and %.
     """
 
-    def at(point: Point, top1: float) -> placing.Place:
+    def at(point: Point, top1: float) -> placing.Position:
         x = (math.log10(point.cost / 1e6) - across[0]) / (across[1] - across[0])
         return x, (100 * top1 - up[0]) / (up[1] - up[0])
 

@@ -1,4 +1,4 @@
-"""Which sweeps are meant, and what they are called."""
+"""Which sweeps to show, and under what names."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def sweeps(tracker: Tracker) -> list[RunRecord]:
 
 
 def choose(tracker: Tracker, runs: Sequence[str]) -> list[str]:
-    """The run ids of the sweeps that a person means, each once, in their order.
+    """The run ids of the sweeps that were asked for, each once, in that order.
 
     Args:
-        runs: ids or their beginnings; none means the newest sweep with a cell that was tested, or else the newest.
+        runs: ids or their beginnings; none means the newest sweep with a tested cell, its own or a linked one; where
+            no sweep has any, the newest.
 
     Raises:
         UserError: there is no sweep, or one of `runs` is not the id of exactly one.
@@ -35,7 +36,7 @@ def choose(tracker: Tracker, runs: Sequence[str]) -> list[str]:
     known = sweeps(tracker)
     if not known:
         raise UserError(
-            f"wanted a sweep to report on. Received: no sweep in the experiment {tracker.experiment()!r}. "
+            f"wanted a sweep to show. Received: no sweep in the experiment {tracker.experiment()!r}. "
             "Try: run `python tuning/optimize.py`, or set MLFLOW_TRACKING_URI to the store that holds it."
         )
     if runs:
@@ -55,7 +56,7 @@ def find(tracker: Tracker, known: Sequence[RunRecord], text: str) -> RunRecord:
         received = f"{text!r}, with which {len(found)} ids begin"
     else:
         kind = tracker.tags(text).get(KIND_TAG, "other") if tracker.has(text) else ""
-        received = f"{text!r}, which is the id of a run of the kind {kind}" if kind else f"{text!r}, which is none"
+        received = f"{text!r}, which is the id of a {kind} run" if kind else f"{text!r}, which is no run's"
     there = ", ".join(f"{run.run_id[:12]} ({run.name}, {_minute(run)})" for run in (found or known)[:SHOWN])
     raise UserError(
         f"wanted the run id of a sweep, or at least its first {SHORTEST_PREFIX} letters. Received: {received}. "
@@ -64,12 +65,12 @@ def find(tracker: Tracker, known: Sequence[RunRecord], text: str) -> RunRecord:
 
 
 def dataset(sweep: RunRecord) -> str:
-    """As it was asked for; a sweep that died early says it only in its name."""
+    """As it was asked for; a sweep that died early has it only in its name."""
     return sweep.params.get("dataset") or sweep.name.removeprefix("sweep ")
 
 
 def labels(chosen: Sequence[RunRecord]) -> dict[str, str]:
-    """Run id -> a name that no other of the sweeps has: the data set, with as much behind it as that takes."""
+    """Run id -> a unique name: the data set, followed by as much as it takes to tell the sweeps apart."""
     named = {run.run_id: short_name(dataset(run)) for run in chosen}
     for more in (
         _minute,

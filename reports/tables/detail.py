@@ -1,4 +1,4 @@
-"""The long frames: learning curves, and what the test says of each class."""
+"""The long frames: learning curves, and the artifacts of a cell's run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.tables.rows import DRAWN, NUMBER, TEXT, WHOLE, Row, frame
 if TYPE_CHECKING:
     from pipeline.tracking import Tracker
 
-FINAL = -1  # the number under which the final model's curves stand
+FINAL = -1  # the number of the final model's curves
 CURVE_NAMES = ("train_loss", "train_top1", "val_loss", "val_top1", "learning_rate")
 
 CURVES = {"sweep": TEXT, "cell": TEXT, "number": WHOLE, "epoch": WHOLE, "metric": TEXT, "value": NUMBER}
@@ -40,7 +40,7 @@ def curves(tracker: Tracker, cells: Sequence[tuple[Row, Sequence[Row]]], curve_t
         for cell, trials in cells
         for owner in (cell, *shown(trials, cell["best_trial"], curve_trials))
     }
-    # Behind the best epoch of a cell's run stands what an earlier, longer training of its winner left there.
+    # Points after a cell's best epoch were left by an earlier final training, which was longer.
     last = {cell["run_id"]: cell["best_epoch"] for cell, _ in cells if math.isfinite(cell["best_epoch"])}
     found = tracker.curves(owners, CURVE_NAMES)
     columns: dict[str, list] = {name: [] for name in CURVES}

@@ -1,4 +1,4 @@
-"""Reads sweeps, with all that stands below them."""
+"""Reads sweeps, with everything below them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CURVE_TRIALS = 40  # all of a cell, at the usual number; a chart of more shows a
 
 @dataclass(frozen=True)
 class Tables:
-    """What MLflow holds of some sweeps. Accuracies are fractions; what is unknown is NaN, or an empty text.
+    """What MLflow holds of some sweeps. Accuracies are fractions; what is unknown is NaN or an empty string.
 
     Attributes:
         sweeps: a row each. `sweep`, by which the other frames name it, is unique and short; started is in UTC; seconds
@@ -47,7 +47,7 @@ class Tables:
 
 
 def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = CURVE_TRIALS) -> Tables:
-    """All of these sweeps, in the order given.
+    """These sweeps, in the order given.
 
     Args:
         curve_trials: of how many trials per cell the curves are read: of the best one, and of others spread evenly over

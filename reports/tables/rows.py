@@ -1,4 +1,4 @@
-"""From runs to the rows of the frames: what a run does not say is NaN, 0 trials, or an empty text."""
+"""From runs to the rows of the frames: what a run does not say is NaN, 0 trials, or an empty string."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NUMBER = re.compile(r"@[0-9a-f]{8}#(\d+)$")  # at the end of a trial's key, "<s
 
 
 def frame(rows: Sequence[Row], columns: Mapping[str, str]) -> pd.DataFrame:
-    """The rows under columns of these names and dtypes, where there is no row, too."""
+    """The rows, with columns of these names and dtypes even where there are no rows."""
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
@@ -86,7 +86,7 @@ def trial_rows(label: str, cell: Cell, best: float, trials: Mapping[int, RunReco
     """One for each of `trials`.
 
     Args:
-        best: the number of the cell's winner; where it is NaN, the highest val_top1 so far stands in for it.
+        best: the number of the cell's winner; where it is NaN, the highest val_top1 so far is used.
     """
     found = [_trial_row(label, cell, number, run) for number, run in trials.items()]
     done = [row for row in found if row["state"] == "COMPLETE" and not math.isnan(row["val_top1"])]

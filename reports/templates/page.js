@@ -1,5 +1,5 @@
 "use strict";
-// Draws each figure when it comes into view, and switches themes and cells. All data stand in the page as JSON.
+// Draws each figure when it comes into view, and switches themes and cells. All data is in the page as JSON.
 const root = document.documentElement;
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const themes = read("themes");
@@ -38,13 +38,13 @@ function showCell(key) {
 }
 
 function sortBy(header) {
-  const place = [...header.parentElement.children].indexOf(header);
+  const index = [...header.parentElement.children].indexOf(header);
   const up = header.getAttribute("aria-sort") === "descending";
   for (const other of header.parentElement.children) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", up ? "ascending" : "descending");
   const body = header.closest("table").tBodies[0];
-  const value = (row) => row.children[place].dataset.value;
-  const isUnknown = (row) => row.children[place].textContent === "-";
+  const value = (row) => row.children[index].dataset.value;
+  const isUnknown = (row) => row.children[index].textContent === "-";
   const compare = (a, b) => {
     if (isUnknown(a) || isUnknown(b)) return isUnknown(a) - isUnknown(b); // last, either way
     const order = value(a) - value(b);

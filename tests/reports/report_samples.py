@@ -12,18 +12,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.config import Cell, Protocol, SweepConfig, TrainConfig, as_params
 from pipeline.scoring import metrics
 from pipeline.scoring.published import find_published, imagenet_note
-from pipeline.tracking import RunRecord, TrialRun, records
+from pipeline.tracking import RunRecord, TrialRun, connect, records
 from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG
 from pipeline.tracking.trials import create
 
@@ -55,6 +58,17 @@ RUN = RunRecord(  # of a cell; tests replace what matters to them
     metrics={},
     tags={},
 )
+
+
+def sample_store(folder: Path, empty_database: Path) -> Tracker:
+    """A new store in `folder`, for samples that several tests read; `empty_database` as the fixture of that name."""
+    shutil.copy(empty_database, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patch.setenv(name, "")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        return connect("alpharho")
 
 
 def write_sweep(

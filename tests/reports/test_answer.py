@@ -1,4 +1,4 @@
-"""The answer at the head of the report."""
+"""The answer at the top of the page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_row_is_sorted_by_the_number_not_by_its_text():
     assert [value for value, text in row if text == "324.7"] == [324_700_000.0]
 
 
-def test_cells_are_sorted_by_their_place_for_128_stands_before_48_in_the_alphabet():
+def test_cells_are_sorted_by_resolution_though_128_comes_before_48_in_the_alphabet():
     first, second = answer.table(frame({**CELL, "cell": "mobilenet_0.25_48"}, {**CELL, "cell": "mobilenet_0.25_128"}))
     assert first[0] == (0, "0.25-48")
     assert second[0] == (1, "0.25-128")
@@ -91,10 +91,10 @@ def test_the_headline_names_the_best_cell_and_the_cheapest_that_may_be_as_good()
         "with 1.93 M parameters and 325 M mult-adds."
     )
     assert cheap == (
-        "The cheapest whose interval overlaps with that is 0.5-160: 85.0 [83.0, 86.9] % "
+        "The cheapest whose interval overlaps that one is 0.5-160: 85.0 [83.0, 86.9] % "
         "with 1 M parameters and 77 M mult-adds, 4.2 times fewer."
     )
-    assert published[0].startswith("The paper's numbers differ by +4.2 points")
+    assert published[0].startswith("Compared with the paper: +4.2 points")
 
 
 def test_no_cheaper_cell_is_named_where_none_comes_near():
@@ -111,4 +111,4 @@ def test_each_sweep_has_its_headline():
 
 def test_nothing_tested_and_no_cell_are_said():
     assert answer.headline(frame(UNKNOWN)) == ["No cell has been tested yet."]
-    assert answer.headline(frame(CELL)[:0]) == ["There is no cell yet."]
+    assert answer.headline(frame(CELL)[:0]) == ["There are no cells yet."]

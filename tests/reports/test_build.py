@@ -1,25 +1,17 @@
-"""The entry point of the report: from a store to a file, and to the sweep's run."""
+"""From a store to a file, and to the sweep's run."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.shell import cli
 from pipeline.shell.errors import UserError
-from reports.build import build
+from reports.build import build, main
 from tests.reports.report_samples import CELLS, write_sweep
-
-ROOT = Path(__file__).parents[2]
-
-
-def report(*flags: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "reports.build", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_page_is_a_file_and_an_artifact_of_the_sweeps_run(tracker, tmp_path):
@@ -28,22 +20,30 @@ def test_the_page_is_a_file_and_an_artifact_of_the_sweeps_run(tracker, tmp_path)
     assert path.read_text(encoding="utf-8") == tracker.read_text(sweep, "report.html")
 
 
-def test_two_sweeps_stand_in_the_same_page(tracker, tmp_path):
+def test_two_sweeps_stand_in_the_same_page(tracker, capsys):
     first, second = (write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1], seed=seed) for seed in (1, 2))
-    done = report("--runs", f"{first[:8]},{second[:8]}", "--output", "both.html")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "The report: both.html\n"
+    main(["--runs", f"{first[:8]},{second[:8]}", "--output", "both.html"])
+    assert capsys.readouterr().out == "The report: both.html\n"
     assert [tracker.read_text(sweep, "report.html") for sweep in (first, second)] == [None, None]  # they have their own
     text = Path("both.html").read_text(encoding="utf-8")
     assert first in text
     assert second in text
 
 
-def test_no_sweep_is_one_line_and_exit_code_2(tracker):
-    done = report()
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: wanted a sweep to report on. Received: no sweep")
-    assert done.stderr.count("\n") == 1
+def test_the_page_of_a_sweep_that_has_one_is_made_anew(tracker, tmp_path):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])
+    tracker.log_text(sweep, "an older one", "report.html")
+    path = build(tracker, [sweep], tmp_path / "page.html")
+    assert tracker.read_text(sweep, "report.html") == path.read_text(encoding="utf-8")
+
+
+def test_no_sweep_is_one_line_and_exit_code_2(tracker, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.run(lambda: main([]))
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said.startswith("error: wanted a sweep to show. Received: no sweep")
+    assert said.count("\n") == 1
     assert not Path("report.html").exists()
 
 
@@ -53,12 +53,11 @@ def test_an_unknown_run_is_refused_with_those_there_are(tracker, tmp_path):
         build(tracker, ["0123456789"], tmp_path / "page.html")
 
 
-def test_a_page_that_cannot_be_written_is_one_line(tracker, tmp_path):
+def test_a_page_that_cannot_be_written_is_refused(tracker, tmp_path):
     write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])
     (tmp_path / "file").touch()
-    done = report("--output", str(tmp_path / "file" / "page.html"))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "Try: another place: python -m reports.build --output" in done.stderr
+    with pytest.raises(UserError, match=r"Try: another path: python -m reports.build --output"):
+        main(["--output", str(tmp_path / "file" / "page.html")])
 
 
 def test_the_page_is_there_where_mlflow_cannot_take_it(tracker, tmp_path, monkeypatch, capsys):
@@ -81,21 +80,31 @@ def test_a_test_result_that_is_not_ours_is_named(tracker, tmp_path):
 
 
 def test_nothing_is_made_where_there_is_nothing_to_read(folder):
-    done = report()
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: wanted an MLflow store at")
+    with pytest.raises(UserError, match="wanted an MLflow store at"):
+        main([])
     assert list(folder.iterdir()) == []
 
 
 def test_an_experiment_that_is_not_there_is_not_made(tracker):
-    done = report("--experiment", "misspelt")
-    assert (done.returncode, "wanted the experiment 'misspelt'" in done.stderr) == (2, True)
+    with pytest.raises(UserError, match="wanted the experiment 'misspelt'"):
+        main(["--experiment", "misspelt"])
     assert tracker.client.get_experiment_by_name("misspelt") is None
 
 
-def test_a_project_run_finds_the_sweeps_of_the_experiment_it_names(tracker, tmp_path):
+def test_a_project_run_finds_the_sweeps_of_the_experiment_it_names(tracker, tmp_path, monkeypatch):
     write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])
     elsewhere = tracker.client.create_experiment("project")
-    run = tracker.client.create_run(elsewhere).info.run_id
-    done = report("--output", str(tmp_path / "page.html"), MLFLOW_RUN_ID=run)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("MLFLOW_RUN_ID", tracker.client.create_run(elsewhere).info.run_id)
+    main(["--output", str(tmp_path / "page.html")])
+    assert (tmp_path / "page.html").exists()
+
+
+def test_the_flags_are_read_before_anything_slow_is_imported():
+    """In a process of its own, since this one has imported it all."""
+    slow = "{'mlflow', 'pandas', 'plotly', 'tensorflow', 'keras', 'optuna'}"
+    program = (
+        f"import sys, reports.build; print({slow} & set(sys.modules))\n"
+        f"import reports.page; print({slow} & set(sys.modules) - {{'mlflow', 'pandas', 'plotly'}})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["set()", "set()"]

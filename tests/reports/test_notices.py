@@ -1,4 +1,4 @@
-"""What stands above the table."""
+"""The notices above the table."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_a_good_sweep_needs_none():
     ("change", "said"),
     [
         ({"caveat": "seen before"}, "seen before"),
-        ({"status": "RUNNING"}, "The sweep dogs is still running: build the page again when it has ended."),
-        ({"status": "KILLED"}, "The sweep dogs did not end well (KILLED): the same command goes on with it."),
+        ({"status": "RUNNING"}, "The sweep dogs is still running. Build the page again when it has ended."),
+        ({"status": "KILLED"}, "The sweep dogs did not finish (KILLED). The same command resumes it."),
     ],
 )
 def test_what_a_sweep_says(change, said):
@@ -37,11 +37,11 @@ def test_what_a_sweep_says(change, said):
 
 def test_a_cell_that_waits_and_one_that_failed_are_told_apart():
     assert of([SWEEP], [CELL, FAILED, WAITING]) == [
-        "0.75-192 came to nothing: every trial diverged",
-        "Not tested yet, and so without a test score: 0.75-192.",
+        "0.75-192 failed: every trial diverged",
+        "Not tested yet: 0.75-192.",
     ]
 
 
 def test_of_several_sweeps_each_cell_is_named_with_its_own():
     found = of([SWEEP, {**SWEEP, "sweep": "cats"}], [{**WAITING, "sweep": "cats"}])
-    assert found == ["Not tested yet, and so without a test score: cats 0.75-192."]
+    assert found == ["Not tested yet: cats 0.75-192."]

@@ -1,4 +1,4 @@
-"""The page as text: what stands in it, and that nothing in it can run or be fetched."""
+"""The page as text: what it says, and that nothing in it can run or be fetched."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import html
 import html.parser
 import json
 import re
-import shutil
 
 import pytest
 
 from pipeline.config import Cell
-from pipeline.tracking import connect
 from reports import page, tables
 from reports.figures.frames import outputs
-from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, write_sweep
+from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, sample_store, write_sweep
 
 
 class Parsed(html.parser.HTMLParser):
@@ -59,12 +57,7 @@ def data(parsed: Parsed, key: str):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, empty_database):
     """Of a sweep of two cells, of which the second is the better one."""
-    folder = tmp_path_factory.mktemp("whole")
-    shutil.copy(empty_database, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        return rendered(connect("alpharho"), cells=CELLS[1:3])
+    return rendered(sample_store(tmp_path_factory.mktemp("whole"), empty_database), cells=CELLS[1:3])
 
 
 def test_the_page_fetches_nothing_and_runs_two_scripts(whole):
@@ -122,7 +115,7 @@ def test_another_backbone_stands_beside_its_published_row_and_saves_nothing(trac
     (row,) = data(parsed, "records")["cells"]
     assert (row["cell"], row["replication_top1"]) == (inception.name, pytest.approx(0.803))
     assert "inception_v3 299 is the one tested cell" in parsed.text
-    assert "Worked out for MobileNet v1" in parsed.text
+    assert "Shown for MobileNet v1 alone" in parsed.text
     assert not [value for tag, name, value in parsed.attributes if name == "id" and value.endswith("-savings")]
 
 
@@ -151,9 +144,9 @@ def test_embedded_json_cannot_end_its_element():
 @pytest.mark.parametrize(
     ("kwargs", "said"),
     [
-        ({"running": True}, "Not tested yet, and so without a test score: 0.25-48."),
+        ({"running": True}, "Not tested yet: 0.25-48."),
         ({"empty": True}, "No trial of this cell has finished yet."),
-        ({"bare": True}, "No curve has been recorded for this cell."),
+        ({"bare": True}, "No curves have been recorded for this cell."),
     ],
     ids=["running", "empty", "bare"],
 )

@@ -1,4 +1,4 @@
-"""The report of a real sweep in a real browser."""
+"""The page of a real sweep in a real browser."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def test_a_point_under_the_pointer_says_which_cell_it_is(report):
 def test_a_click_on_a_header_sorts_down_and_another_up(report):
     names = [text.strip() for text in report.page.locator("#cells thead button").all_inner_texts()]
     assert {"cell", "params, M", "mult-adds, M", "val, %", "seconds"} <= set(names)
-    for place, name in enumerate(names):
-        button = report.page.locator("#cells thead button").nth(place)
+    for index, name in enumerate(names):
+        button = report.page.locator("#cells thead button").nth(index)
         for order, is_down in (("descending", True), ("ascending", False)):
             button.click()
-            assert report.page.locator("#cells thead th").nth(place).get_attribute("aria-sort") == order
-            values = column(report.page, place, "data-value")
+            assert report.page.locator("#cells thead th").nth(index).get_attribute("aria-sort") == order
+            values = column(report.page, index, "data-value")
             assert values == sorted(values, key=float, reverse=is_down), name
 
 

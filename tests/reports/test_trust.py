@@ -40,8 +40,8 @@ def test_a_sweep_says_what_it_is_of(tracker):
 
 def test_only_finetuning_says_how_it_was_done():
     settings = {"weights": "imagenet", "freeze_conv": "false", "unfreeze": "3", "layer_decay": "0.8"}
-    assert trust._protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"
-    assert trust._protocol({**settings, "freeze_conv": "true"}) == "weights imagenet, freeze_conv true"
+    assert trust.protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"
+    assert trust.protocol({**settings, "freeze_conv": "true"}) == "weights imagenet, freeze_conv true"
 
 
 def test_what_was_not_recorded_is_said(tracker):
@@ -62,7 +62,7 @@ def test_how_much_was_trained_is_said(tracker, unfreeze, said):
     assert row.protocol.startswith(f"tiny weights, {said}; ")
 
 
-def test_the_reports_head_is_1000_way(tracker):
+def test_the_replications_head_is_1000_way(tracker):
     sweep = write_sweep(tracker, trials=2, epochs=2, cells=CELLS[:1], protocol="replication")
     (row,) = trust.ours(tables.read(tracker, [sweep]))
     assert row.head == "1000-way"

@@ -58,14 +58,14 @@ def test_a_row_agrees_with_the_closed_forms(row: Published) -> None:
 
 
 @pytest.mark.parametrize("resolution", [299, 224])
-def test_inceptions_row_stands_for_every_resolution_since_it_says_none(resolution: int) -> None:
+def test_inceptions_row_is_about_every_resolution_since_it_names_none(resolution: int) -> None:
     row = find_published(Cell(1.0, resolution, "inception_v3"), "stanford_dogs", "replication")
     assert row is not None
     assert (row.model, row.top1) == ("inception_v3", pytest.approx(0.803))
     assert find_published(Cell(1.0, 224, "mobilenet_v2"), "stanford_dogs", "replication") is None
 
 
-def test_published_finds_the_cells_row() -> None:
+def test_the_cells_row_is_found() -> None:
     found = find_published(Cell(0.75, 192), "stanford_dogs", "paper")
     assert found is not None
     assert found.name == "paper mobilenet_0.75_192"

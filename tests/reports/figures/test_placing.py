@@ -37,6 +37,6 @@ def test_labels_never_overlap():
     draw = random.Random(1)
     points = [(draw.random(), draw.random()) for _ in range(30)]
     names = placing.place(points, ["0.75-192"] * 30, [], [])
-    boxes = [placing._label(point, "0.75-192", name) for point, name in zip(points, names, strict=True) if name]
+    boxes = [placing.label_box(point, "0.75-192", name) for point, name in zip(points, names, strict=True) if name]
     assert len(boxes) > 15
     assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])

@@ -62,7 +62,7 @@ def test_themes_name_the_same_things():
     }
 
 
-def test_a_figure_is_as_wide_as_its_place():
+def test_a_figure_has_no_width_of_its_own():
     drawn = style.figure([go.Scatter(x=[1], y=[1])], 300)
     assert drawn.layout.width is None
     assert drawn.layout.height == 300

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,23 +14,21 @@ import pytest
 
 from pipeline.networks import costs
 from pipeline.shell.errors import UserError
-from pipeline.tracking import TrialRun, connect
+from pipeline.tracking import TrialRun
 from reports import tables
 from reports.tables import choice, detail
-from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, RUN, STARTED, write_sweep
+from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, PICTURES, RUN, STARTED, sample_store, write_sweep
 
 if TYPE_CHECKING:
-    from pipeline.tracking import Tracker
+    pass
 
 SMALL = {"cells": CELLS[:2], "trials": 8, "epochs": 6}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_database):
     """A tracker, and the run ids of sweeps by what is odd about them; not to be written to."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
-    tracker = connect("samples")
+    tracker = sample_store(tmp_path_factory.mktemp("store"), empty_database)
     ids = {
         "whole": write_sweep(tracker, **SMALL),
         "odd": write_sweep(tracker, **SMALL, classes=ODD_NAMES, running=True),
@@ -41,14 +36,7 @@ def store(tmp_path_factory):
         "bare": write_sweep(tracker, **SMALL, bare=True, running=True),
         "dogs": write_sweep(tracker, **SMALL | {"cells": DOGS[:2]}, dataset="stanford_dogs", weights="imagenet"),
     }
-    yield SimpleNamespace(tracker=tracker, ids=ids)
-    os.environ["MLFLOW_TRACKING_URI"] = before or ""
-
-
-@pytest.fixture
-def tracker(tmp_path, monkeypatch) -> Tracker:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return connect("alpharho")
+    return SimpleNamespace(tracker=tracker, ids=ids)
 
 
 def test_a_finished_sweep(store):
@@ -120,7 +108,7 @@ def test_curves_of_trials_and_of_the_final_model(store):
     }
     trial = found.trials.iloc[0]
     val = first[first["metric"] == "val_top1"]
-    assert val["value"].max() == trial["val_top1"]
+    assert val["value"].max() == pytest.approx(trial["val_top1"], rel=1e-8)  # curves are kept to nine digits
     assert val["epoch"].iloc[val["value"].argmax()] == trial["best_epoch"]
     rates = first[first["metric"] == "learning_rate"]["value"]
     assert rates.iloc[0] == pytest.approx(trial["learning_rate"])
@@ -287,8 +275,8 @@ def test_ids_may_be_cut_short(store):
 def test_an_id_that_is_no_sweeps_is_refused(store):
     cell = store.tracker.children(store.ids["whole"])[0].run_id
     cases = {
-        cell: "a run of the kind cell",
-        "0" * 32: "which is none",
+        cell: "the id of a cell run",
+        "0" * 32: "which is no run's",
         store.ids["whole"][:5]: "which is too short",
         "": "which is too short",
     }
@@ -328,9 +316,3 @@ def test_one_class(tracker):
     found = tables.read(tracker, [write_sweep(tracker, cells=CELLS[:1], trials=1, epochs=1, classes=1)])
     assert found.cells["test_top1"].tolist() == [1.0]
     assert found.confusion[["truth", "answer", "count"]].to_numpy().tolist() == [["0", "0", 36]]
-
-
-def test_neither_tensorflow_nor_optuna_is_needed():
-    program = "import sys, reports.tables; print({'tensorflow', 'keras', 'optuna'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
