@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split
 from pipeline.features.extract import Made, Wanted, features_of
+from pipeline.features.kept import lock_of, tables
 from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
 from pipeline.networks.backbones import Backbone, preprocessing
 from pipeline.shell import progress
@@ -84,8 +85,8 @@ def load_table(
         UserError: a picture cannot be decoded (it is named), or the features are not finite.
     """
     entries = _Entry.all(split, source, backbone, work_dir, views, precision)
-    tables = [entry.read() for entry in entries]
-    if None in tables:
+    there = [entry.read() for entry in entries]
+    if None in there:
         with _alone(split, work_dir):
             missing = [entry for entry in entries if not entry.read()]  # by now another process may have made them
             for other in beside if missing else ():
@@ -98,7 +99,7 @@ def load_table(
                 missing += [one for one in found if one.folder not in seen and not one.folder.exists()]
             if missing:
                 _make(missing, split, engine, work_dir, precision, run)
-    plain, *mirrored = [table or entry.read_whole() for entry, table in zip(entries, tables, strict=True)]
+    plain, *mirrored = [table or entry.read_whole() for entry, table in zip(entries, there, strict=True)]
     return dataclasses.replace(plain, mirrored=mirrored[0]) if mirrored else plain
 
 
@@ -117,11 +118,7 @@ def rows_left(
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
     """Whether there is a table of the split called `name`, told without reading that split's pictures."""
     wanted = {"data": source, "split": name, "cell": backbone.cell.name, "weights": backbone.digest}
-    for path in Path(work_dir, "features").glob(f"*/{ABOUT}"):
-        with contextlib.suppress(OSError, ValueError):  # damaged, or being renamed by another process
-            if path.parent.suffix != SUFFIX and wanted.items() <= json.loads(path.read_text()).items():
-                return True
-    return False
+    return any(kept.kind == "table" and wanted.items() <= kept.about.items() for kept in tables(work_dir))
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def _alone(split: Split, work_dir: str) -> Iterator[None]:
     """In the block no other process makes tables of these pictures; `pipeline.train` may run beside a sweep."""
     folder = Path(work_dir, "features")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{split.digest[:20]}.lock")
+    lock = FileLock(lock_of(folder, split.digest))
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -199,27 +199,24 @@ def _without_classifier(cell: Cell, whole: keras.Model) -> keras.Model:
     return keras.Model(whole.input, features, name=cell.name)
 
 
-def _one_download(file: Path) -> contextlib.AbstractContextManager[object]:
-    """Keras downloads straight to the final name: another process must not take half of it for the whole.
-
-    Where nobody may write, nobody downloads.
-    """
-    lock = Path(f"{file}.lock")
-    if file.is_file() and not (lock.exists() and os.access(lock, os.W_OK)):
-        return contextlib.nullcontext()
+def _from_cache(cell: Cell, resolution: int, file: Path) -> keras.Model:
+    """Keras' model of `file`, which is downloaded where it is missing."""
+    if file.is_file():
+        # By its path, and without a lock: Keras would fetch it again where it may not write to the folder.
+        with contextlib.suppress(OSError):  # cut off, as while another process downloads it: Keras does so in place
+            return _whole(cell, str(file), resolution)
     file.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(lock)
+    with FileLock(f"{file}.lock"):
+        return _whole(cell, "imagenet", resolution)
 
 
 def _imagenet(cell: Cell) -> keras.Model:
     """Keras' model with its 1000-way head; one file serves the features and head_init alike."""
     trained_at = cell.architecture.trained_at(cell.resolution)
     file = cell.architecture.file_for(cell.alpha, cell.resolution)
-    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+    folder = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"), "models")
     try:
-        with _one_download(folder / file):
-            # By its path where it is there: in a folder that it may not write to, Keras would fetch it again.
-            whole = _whole(cell, str(folder / file) if (folder / file).is_file() else "imagenet", trained_at)
+        whole = _from_cache(cell, trained_at, folder / file)
     # Keras raises a plain Exception where a download fails, and OSError or ValueError where a cached file is damaged.
     except Exception as error:
         raise UserError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pipeline.config import Cell
 from pipeline.networks import backbones
@@ -125,6 +127,25 @@ def test_a_whole_file_in_a_folder_that_nobody_may_write_to_is_used(tmp_path, rea
     classifier = backbones.load(Cell(0.25, 128), "imagenet").classifier
     np.testing.assert_array_equal(classifier.kernel, kernel[0, 0])
     np.testing.assert_array_equal(classifier.bias, bias)
+
+
+def test_half_a_file_is_waited_for_while_another_process_downloads_it(tmp_path, monkeypatch):
+    """Keras downloads to the final name; a thread holds the lock of that, and completes the file."""
+    file = tmp_path / "models" / "mobilenet_2_5_128_tf.h5"
+    file.parent.mkdir()
+    keras.applications.MobileNet(alpha=0.25, input_shape=(128, 128, 3), weights=None).save(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
+    with pytest.raises(UserError, match="removing a damaged one"):
+        backbones.load(Cell(0.25, 128), "imagenet")
+    with ThreadPoolExecutor(1) as thread:
+        with FileLock(f"{file}.lock"):
+            loading = thread.submit(backbones.load, Cell(0.25, 128), "imagenet")
+            file.write_bytes(whole)
+        assert loading.result().classifier is not None
 
 
 def test_classes_are_matched_by_their_wordnet_id():

@@ -72,6 +72,8 @@ def installed() -> bool:
 def load(backbone: Backbone, work_dir: str) -> LiteRT:
     """Reads the converted model of `backbone` from work_dir/engines, or converts it and keeps it there.
 
+    Beside `<key>.tflite` there is `<key>.json`, which says what it was converted from, and its hash.
+
     Raises whatever the converter or the interpreter does.
     """
     about = {
@@ -87,7 +89,7 @@ def load(backbone: Backbone, work_dir: str) -> LiteRT:
         model = _read(path)
         if model is None:
             model = convert(backbone, int(about["batch"]))
-            _write(path, model)
+            _write(path, model, about)
         return LiteRT(model)
 
 
@@ -106,18 +108,14 @@ def _read(path: Path) -> bytes | None:
     """None where it is missing or damaged."""
     try:
         model = path.read_bytes()
-        whole = _hash_of(path).read_text() == hashlib.sha256(model).hexdigest()
-    except FileNotFoundError:
+        whole = json.loads(path.with_suffix(".json").read_text())["sha256"] == hashlib.sha256(model).hexdigest()
+    except (FileNotFoundError, ValueError, KeyError):
         return None
     return model if whole else None
 
 
-def _write(path: Path, model: bytes) -> None:
+def _write(path: Path, model: bytes, about: dict[str, str]) -> None:
     beside = path.with_suffix(".part")  # under the lock, so there is one writer
     beside.write_bytes(model)
-    _hash_of(path).write_text(hashlib.sha256(model).hexdigest())
+    path.with_suffix(".json").write_text(json.dumps({**about, "sha256": hashlib.sha256(model).hexdigest()}, indent=1))
     beside.replace(path)
-
-
-def _hash_of(path: Path) -> Path:
-    return path.with_suffix(".sha256")
