@@ -48,10 +48,10 @@ class Place:
     mlflow: str
 
 
-def undisturbed(folder: Path) -> Place:
+def undisturbed(folder: Path, flags: Sequence[str] = FLAGS) -> Place:
     """A sweep on sqlite that nobody harms."""
     place = on_sqlite(folder)
-    drivers.run(folder, [*FLAGS, f"--storage={place.optuna}"])
+    drivers.run(folder, [*flags, f"--storage={place.optuna}"])
     return place
 
 
@@ -65,32 +65,39 @@ class Harm:
 
     Args:
         seed: of the moments.
+
+    Attributes:
+        killed: drivers that were killed at work.
+        findings: endings that nothing explains.
     """
 
     def __init__(self, folder: Path, flags: Sequence[str], environment: dict[str, str], seed: int) -> None:
         self.random = random.Random(seed)
-        self.killed = 0  # while they were at work
+        self.killed = 0
         self.findings: list[str] = []
         self._folder, self._flags, self._environment = folder, flags, environment
         self._begun = time.monotonic()
 
-    def kill(self, times: int, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """SIGKILL to so many drivers at random moments of their lives; fewer where the sweep ends before.
-
-        Args:
-            meanwhile: called while the first of them is at work.
-        """
-        for number in range(times):
+    def kill(self, times: int) -> None:
+        """SIGKILL to so many drivers at random moments of their lives; fewer where the sweep ends before."""
+        for _ in range(times):
             driver = self._start()
             if driver.wait(self.random.uniform(*LIFE)) is None:
-                if number == 0:
-                    meanwhile()
-                    driver.wait(self.random.uniform(*LIFE))
-                if driver.code is None:
-                    driver.kill()
-                    self.killed += 1
-                    self.say(f"driver {driver.pid} is killed")
+                driver.kill()
+                self.killed += 1
+                self.say(f"driver {driver.pid} is killed")
             self._note_end(driver, (0, -9))
+
+    def meanwhile(self, event: Callable[[], None]) -> None:
+        """Lets something happen while a driver is at work, or starts, which may be refused then; and kills it."""
+        driver = self._start()
+        driver.wait(self.random.uniform(*LIFE))
+        event()
+        if driver.wait(self.random.uniform(*LIFE)) is None:
+            driver.kill()
+            self.killed += 1
+            self.say(f"driver {driver.pid} is killed")
+        self._note_end(driver, (0, -9, REFUSED))
 
     def refuse(self) -> None:
         """A driver that is to end with a line."""
@@ -122,9 +129,11 @@ def differences(one: Place, other: Place) -> list[str]:
     ours, theirs = read_trials(one.optuna), read_trials(other.optuna)
     found = [f"studies {sorted(ours)} and {sorted(theirs)}"] if ours.keys() != theirs.keys() else []
     for name in ours.keys() & theirs.keys():
-        for index in sorted(ours[name].keys() | theirs[name].keys()):
-            if ours[name].get(index) != theirs[name].get(index):
-                found.append(f"{name}#{index}: {ours[name].get(index)} and {theirs[name].get(index)}")
+        found += [
+            f"{name}#{index}: {ours[name].get(index)} and {theirs[name].get(index)}"
+            for index in sorted(ours[name].keys() | theirs[name].keys())
+            if ours[name].get(index) != theirs[name].get(index)
+        ]
     if answers(one.mlflow) != answers(other.mlflow):
         found.append(f"tests and winners: {answers(one.mlflow)} and {answers(other.mlflow)}")
     return found
@@ -177,9 +186,9 @@ def chaos(reference: Place, folder: Path, seed: int, kills: int = 20) -> list[st
             fill(False)
             events = [restart_mlflow, restart_postgres, restart_mlflow]
             harm.random.shuffle(events)
-            share = -(-kills // len(events))
-            for event in events:
-                harm.kill(share, event)
+            for number, event in enumerate(events):
+                harm.meanwhile(event)
+                harm.kill(kills * (number + 1) // len(events) - harm.killed)
             harm.finish()
             harm.say(f"undisturbed to the end, after {harm.killed} drivers that were killed at work")
         wrong = [*harm.findings, *faults(place.optuna, place.mlflow, CELLS, TRIALS), *differences(reference, place)]

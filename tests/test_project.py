@@ -129,7 +129,7 @@ def test_imports_flow_one_way(path: Path) -> None:
         ("pipeline.datasets", "from pipeline import features"),
         ("pipeline.datasets", "from pipeline.features import extract"),
         ("pipeline.datasets", "from . import letters"),
-        ("pipeline.training.heads", "import tuning.studies"),
+        ("pipeline.training", "import tuning.studies"),
         ("pipeline.training.heads", "import pipeline.utils"),
     ],
 )

@@ -109,6 +109,9 @@ class CellSearch:
             begun, driver = time.perf_counter(), self._driver
             self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task)
             self._seconds += time.perf_counter() - begun
+            backbone = self._trainer.backbone
+            features_of = {"data": driver.dataset.source, "cell": backbone.cell.name, "weights": backbone.digest}
+            self.study.keep(studies.FEATURES, features_of)
         return self._trainer
 
     def _run_task(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

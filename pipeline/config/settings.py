@@ -240,7 +240,7 @@ class SweepConfig(FitConfig):
     trials: int = 40
     """total per cell: a second call does only what is left"""
     wave: Wave = "auto"
-    """trials of a round, which are drawn together, and trained together where they are heads; auto: 8 heads, 1 network"""
+    """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
     pruner: Pruner = "median"
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"

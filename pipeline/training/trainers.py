@@ -12,13 +12,20 @@ from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here
 from pipeline.networks import devices
+from pipeline.networks.backbones import Backbone
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.fit import Fit, Watch
 from pipeline.training.frozen import HeadTrainer
 
 
 class Trainer(Protocol):
-    """One cell of one data set, ready to be trained."""
+    """One cell of one data set, ready to be trained.
+
+    Attributes:
+        backbone: as it was loaded.
+    """
+
+    backbone: Backbone
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = ...) -> list[Fit[Any]]:
         """One fit for each of `configs`, on `train`, scored on `val`; `watch` says after every epoch which go on."""

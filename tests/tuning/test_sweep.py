@@ -15,6 +15,7 @@ from pipeline import tracking
 from pipeline.config import FINETUNING_RATE_RANGE, SweepConfig
 from pipeline.shell.errors import UserError
 from pipeline.tracking.runs import CELLS_TAG
+from pipeline.tracking.tracker import Tracker
 from tests.sweep_state import faults
 from tuning import search_space
 from tuning.executors import InlineExecutor
@@ -213,13 +214,13 @@ def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch):
 @pytest.mark.slow
 def test_whole_networks_are_searched_one_by_one_and_shown_live(here, monkeypatch):
     seen: list[tuple[str, int]] = []
-    log_epoch = tracking.Tracker.log_epoch
+    log_epoch = Tracker.log_epoch
 
     def look(self, run_id, epoch, scores, ended):
         log_epoch(self, run_id, epoch, scores, ended)
         seen.append((self.client.get_run(run_id).info.status, epoch))
 
-    monkeypatch.setattr(tracking.Tracker, "log_epoch", look)
+    monkeypatch.setattr(Tracker, "log_epoch", look)
     (found,), _ = run(dataclasses.replace(ONE, weights="none", freeze_conv=False, wave="auto"))
     assert found.metrics["trials_complete"] == 2
     assert seen == [("RUNNING", 1), ("RUNNING", 2)] * 2
