@@ -120,7 +120,7 @@ def _of_one(cells: pd.DataFrame) -> list[str]:
         if len(deltas):
             low, high = f"{100 * deltas.min():+.1f}", f"{100 * deltas.max():+.1f}"
             span = low if low == high else f"{low} to {high}"
-            sentences.append(f"Compared with the {source}: {span} points; how the protocols differ is told below.")
+            sentences.append(f"Against the {source}: {span} points; the protocols differ, see below.")
     return sentences
 
 

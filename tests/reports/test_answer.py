@@ -94,7 +94,7 @@ def test_the_headline_names_the_best_cell_and_the_cheapest_that_may_be_as_good()
         "The cheapest whose interval overlaps that one is 0.5-160: 85.0 [83.0, 86.9] % "
         "with 1 M parameters and 77 M mult-adds, 4.2 times fewer."
     )
-    assert published[0].startswith("Compared with the paper: +4.2 points")
+    assert published[0].startswith("Against the paper: +4.2 points")
 
 
 def test_no_cheaper_cell_is_named_where_none_comes_near():
