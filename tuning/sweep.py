@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
+from pipeline.features import kept
 from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
 from pipeline.shell import progress, signals
@@ -140,18 +141,20 @@ def _leave(driver: Driver, cells: Studies, error: BaseException) -> None:
 
 
 def _require_disk(config: SweepConfig, dataset: Dataset) -> None:
-    """Raises UserError where the feature tables that may have to be made would not find room."""
-    pictures = len(dataset.train) + (dataset.num_test or 0)
-    views = 2 if config.views == "flip" else 1
-    wanted = sum(pictures * views * sizes.of(cell).features * _BYTES for cell in config.cells)
+    """Raises UserError where the feature tables that are still to be made would not find room."""
     if config.weights == "none":
         return
-    folder = Path(config.work_dir)
+    rows = (len(dataset.train) + (dataset.num_test or 0)) * (2 if config.views == "flip" else 1)
+    wanted = {cell.name: rows * sizes.of(cell).features * _BYTES for cell in config.cells}
+    for one in kept.tables(config.work_dir):
+        if one.about.get("data") == dataset.source and one.about.get("cell") in wanted:
+            wanted[one.about["cell"]] -= one.bytes
+    missing, folder = sum(max(0, size) for size in wanted.values()), Path(config.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     require(
-        free >= wanted,
-        f"{wanted / 1e6:,.0f} MB of free disk for feature tables in {folder.absolute()}",
-        f"{free / 1e6:,.0f} MB",
+        free >= missing,
+        f"{missing / 1e6:,.1f} MB of free disk for feature tables in {folder.absolute()}",
+        f"{free / 1e6:,.1f} MB",
         "--work_dir FOLDER on another disk, or `python -m tuning.prune` to remove old tables",
     )

@@ -204,11 +204,17 @@ def test_what_mattered_is_kept_with_the_cell(here):
     assert {line.partition(",")[0] for line in table.splitlines()[1:]} == {"learning_rate", "beta_1", "beta_2"}
 
 
-def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch):
+def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=100))
     with pytest.raises(UserError, match=r"MB of free disk for feature tables"):
-        run(ONE)
+        run(dataclasses.replace(ONE, work_dir=str(tmp_path / "other")))
     assert optuna.get_all_study_names(stores(here)[0]) == []
+
+
+def test_tables_that_are_there_need_no_disk(here, monkeypatch):
+    run(ONE)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=100_000))
+    run(dataclasses.replace(ONE, trials=3))
 
 
 @pytest.mark.slow
