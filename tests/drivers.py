@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
@@ -72,5 +71,4 @@ def _drive(folder: str, flags: list[str], environment: dict[str, str]) -> None:
     from pipeline.shell import cli
     from tuning import optimize
 
-    sys.argv = ["tuning/optimize.py", *flags]
-    cli.run(lambda: optimize.main(flags))
+    cli.run(lambda: optimize.main(flags), optimize.resume_hint(["tuning/optimize.py", *flags]))

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # started by its path, as in the example: make the project importable
     sys.path[0] = str(Path(__file__).parents[1])
 
-from pipeline.shell.patience import masked
-
 from pipeline.config import ReportConfig, SweepConfig
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError, first_line
+from pipeline.shell.patience import masked
 from tuning.executors import InlineExecutor
 from tuning.storage import driver_lock, explained, open_storage
 
@@ -76,6 +75,10 @@ def _report(tracker: Tracker, run_id: str) -> None:
         print(f"The report: {page}")
 
 
+def resume_hint(words: Sequence[str]) -> str:
+    """What a person is told who broke a sweep off; `words` are of the command, of which no password is repeated."""
+    return f"To go on: {shlex.join(['python', *map(masked, words)])}"
+
+
 if __name__ == "__main__":
-    typed = [masked(word) for word in sys.argv]
-    cli.run(main, resume_hint=f"To go on: {shlex.join(['python', *typed])}")
+    cli.run(main, resume_hint(sys.argv))

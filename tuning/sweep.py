@@ -18,6 +18,7 @@ from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
 from pipeline.shell import progress, signals
 from pipeline.shell.errors import UserError, first_line, require
+from pipeline.tracking import records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, Status
 from tuning import enqueued, search_space, studies
 from tuning.publish import DIED
@@ -53,7 +54,7 @@ def sweep(
     done = sum(min(studies.done(study.trials), config.trials) for study in cells.values())
     progress.note(f"{done} of {config.trials * len(cells)} trials done")
     tracker.ensure_published([row.as_run() for row in load_published()])
-    sweep_run = _open_run(config, tracker, cells)
+    sweep_run = _open_run(config, tracker, dataset, cells)
     driver = Driver(config, dataset, tracker, executor, lock, sweep_run)
     try:
         failures = _search(driver, cells)
@@ -106,7 +107,7 @@ def _link(driver: Driver, cells: Studies) -> None:
         driver.tracker.link(driver.sweep_run, elsewhere)
 
 
-def _open_run(config: SweepConfig, tracker: Tracker, cells: Studies) -> str:
+def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: Studies) -> str:
     """The sweep's run in MLflow, the same for the same cells; what a dead driver left open is closed."""
     identities = sorted(study.identity for study in cells.values())
     key = f"sweep {hashlib.sha256(' '.join(identities).encode()).hexdigest()[:16]}"
@@ -121,6 +122,7 @@ def _open_run(config: SweepConfig, tracker: Tracker, cells: Studies) -> str:
         del shared["plan"]  # which ends before there is a run
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
+        records.log_dataset(tracker, run_id, config, dataset)
     for run in tracker.running(database):
         if run.run_id != run_id:
             tracker.close(run.run_id, "KILLED", {ERROR_TAG: DIED})
