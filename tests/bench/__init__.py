@@ -1,3 +1,5 @@
-"""Benchmarks, run by `make bench`."""
+"""Measurements, each a program of its own: `make bench`. TensorFlow is set up before any of them imports it."""
 
-import pipeline  # noqa: F401  (before tensorflow, to keep its start-up messages away)
+from pipeline.networks import devices
+
+devices.set_up()

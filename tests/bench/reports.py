@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.report_samples import write_sweep
+from tests.reports.report_samples import write_sweep
 
 from pipeline import tracking
 from pipeline.config import Cell
