@@ -17,11 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.reports.report_samples import write_sweep
 
 from pipeline import tracking
 from pipeline.config import Cell
 from reports import tables
+from tests.reports.report_samples import write_sweep
 from tests.servers import MlflowServer
 
 CELLS = [Cell(alpha / 25, side) for alpha in range(1, 26) for side in (96, 128, 160, 192, 224)]

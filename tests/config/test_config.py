@@ -85,7 +85,7 @@ def test_a_fit_that_cannot_be_is_refused(options, wanted, received):
     ("options", "wanted"),
     [
         ({"trials": 0}, "trials >= 1"),
-        ({"wave": 0}, "wave >= 1"),
+        ({"wave": 0}, "wave auto, or 1 and more"),
         ({"alphas": ()}, "at least one alpha"),
         ({"alphas": (1.0, 1.0)}, "each cell once"),
         ({"alphas": (1.0, 0.9)}, "alpha of"),

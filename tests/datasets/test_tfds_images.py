@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,12 +218,10 @@ def test_a_wrong_name(name: str, hint: str, tmp_path: Path) -> None:
         load(name, tmp_path)
 
 
-def test_no_network_is_told_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MadeElsewhere, "URL", "http://no-such-host.invalid/pictures.tar")
-    begun = time.monotonic()
     with pytest.raises(UserError, match=r"Received: none there, .*Failed to resolve 'no-such-host\.invalid'") as error:
         load("made_elsewhere", tmp_path)
-    assert time.monotonic() - begun < 20
     assert f"in {tmp_path}/made_elsewhere/1.2.0." in str(error.value)
     assert "python -m pipeline.prepare --dataset made_elsewhere --data_dir DIR" in str(error.value)
     assert f"copy DIR/made_elsewhere into {tmp_path}" in str(error.value)
@@ -282,9 +279,7 @@ def test_an_unreadable_picture_inside_a_record(prepared: Path, tmp_path: Path) -
 
 @pytest.mark.realdata
 def test_stanford_dogs(real_data: Path) -> None:
-    begun = time.monotonic()
     dataset = load("stanford_dogs", real_data / "tfds")
-    assert time.monotonic() - begun < 10  # no picture is decoded
     assert (dataset.source, dataset.num_classes) == ("stanford_dogs:0.2.0", 120)
     assert dataset.class_names[0].lower() == "n02085620-chihuahua"
     assert np.bincount(dataset.train.labels).tolist() == [30] * 120
