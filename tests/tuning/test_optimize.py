@@ -191,9 +191,8 @@ def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, n
         assert driver.code is None, driver.log.read_text()
         assert time.monotonic() < deadline, "no feature table within two minutes"
         time.sleep(0.1)
-    while (
-        driver.wait(5) is None
-    ):  # Python swallows what a signal raises within a weakref's callback: as a person, again
+    # Again, as a person would: what a signal raises within a weakref's callback Python swallows.
+    while driver.wait(5) is None:
         assert time.monotonic() < deadline + 120, "not interrupted within two minutes"
         os.kill(driver.pid, number)
     assert driver.code == 130
