@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -54,16 +55,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"removed {size}")
 
 
-def referred(storage: RDBStorage) -> list[dict[str, str]]:
-    """Of each study: the data set, the cell and the digest of the weights that its features are of."""
+def referred(storage: RDBStorage) -> list[dict[str, Any]]:
+    """Of each study: the digests of its splits, the cell, and the digest of the weights, of its features."""
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     return [summary.user_attrs[FEATURES] for summary in summaries if FEATURES in summary.user_attrs]
 
 
-def is_wanted(one: Kept, wanted: Sequence[dict[str, str]]) -> bool:
+def is_wanted(one: Kept, wanted: Sequence[dict[str, Any]]) -> bool:
     """Whether a study refers to it; a converted model serves any data set."""
-    names = ("cell", "weights") if one.kind == "engine" else ("data", "cell", "weights")
-    return any(all(one.about.get(name) == known[name] for name in names) for known in wanted)
+    return any(
+        (one.about.get("cell"), one.about.get("weights")) == (known["cell"], known["weights"])
+        and (one.kind == "engine" or one.about.get("pictures") in known["pictures"])
+        for known in wanted
+    )
 
 
 def _listed(found: Sequence[Kept], useless: Sequence[Kept]) -> Table:

@@ -15,6 +15,7 @@ from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
+from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.tracking import records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
@@ -109,10 +110,14 @@ class CellSearch:
             begun, driver = time.perf_counter(), self._driver
             self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task)
             self._seconds += time.perf_counter() - begun
-            backbone = self._trainer.backbone
-            features_of = {"data": driver.dataset.source, "cell": backbone.cell.name, "weights": backbone.digest}
-            self.study.keep(studies.FEATURES, features_of)
+            self._keep_features(self._trainer.backbone, [driver.dataset.train.digest])
         return self._trainer
+
+    def _keep_features(self, backbone: Backbone, pictures: Sequence[str]) -> None:
+        """Remembers in the study what its feature tables are of, so that they are not taken for useless."""
+        known = self.study.attributes.get(studies.FEATURES, {}).get("pictures", [])
+        of = {"cell": backbone.cell.name, "weights": backbone.digest, "pictures": sorted({*known, *pictures})}
+        self.study.keep(studies.FEATURES, of)
 
     def _run_task(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._driver.executor.submit(task, *args, **kwargs).result()
@@ -192,6 +197,7 @@ class CellSearch:
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
         self._register(run_id, model, winner)
         evaluate(model, config, dataset, self._tracker, run_id, {studies.TESTED: studies.done(trials)})
+        self._keep_features(trainer.backbone, [dataset.test.digest])
         self._seconds += time.perf_counter() - begun
 
     def _register(self, run_id: str, model: Any, winner: FrozenTrial) -> None:

@@ -44,7 +44,7 @@ DATABASE = "database"  # the same in all studies of a database; MLflow's runs ca
 SETTINGS = "settings"
 TOTAL = "trials"  # how many were asked for last
 TESTED = "tested_with"  # how many trials were done when the best was tested; a metric of the cell's run, too
-FEATURES = "features"  # what they are of: data (name and version), cell, and weights (digest of the backbone)
+FEATURES = "features"  # what they are of: pictures (digests of the splits), cell, and weights (digest of the backbone)
 
 # User attributes of a trial.
 INDEX, TASK, ENQUEUED, FIT = "index", "task", "enqueued", "fit"

@@ -79,7 +79,8 @@ def features_of(
     Args:
         wanted: one or more.
         work_dir: where this machine keeps LiteRT's converted models.
-        tell: called with the features of some pictures after the other, in their order.
+        tell: called once with no pictures when the engines are ready, and then with the features of some pictures after
+            the other, in their order.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), there is no such engine, no GPU for mixed precision, or no
@@ -100,8 +101,10 @@ def features_of(
     ]
     pending: deque[tuple[int, int, list[Future[np.ndarray] | None]]] = deque()
     names, since = [engine.name for engine in mine], time.perf_counter()
+    tell(Made(begin, 0, [None] * len(wanted), names, 0.0))
 
     def hand_over() -> None:
+        """Tells of the oldest batch, when it is computed."""
         nonlocal since
         row, count, futures = pending.popleft()
         features = [None if future is None else future.result() for future in futures]

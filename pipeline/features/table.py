@@ -221,7 +221,7 @@ def _make(
             wanted = [Wanted(entry.backbone, entry.mirrored, one.rows) for entry, one in todo]
             cells = list(dict.fromkeys(entry.backbone.cell.name for entry in entries))
             title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
-            with progress.bar(title, total=len(split), unit="img") as advance:
+            with progress.bar(title, total=len(split), unit="img", late=True) as advance:
                 receive = _Receiver([one for _, one in todo], advance)
                 run(features_of, split, wanted, engine, work_dir, precision, tell=receive)
         for one in partials:
@@ -233,11 +233,13 @@ class _Receiver:
 
     def __init__(self, partials: list[Partial], advance: Callable[[int], None]) -> None:
         self._partials, self._advance = partials, advance
-        self._done = min(one.rows for one in partials)
-        advance(self._done)
+        self._done, self._is_ready = min(one.rows for one in partials), False
 
     def __call__(self, made: Made) -> None:
         """The next features."""
+        if not self._is_ready:
+            self._advance(self._done)
+            self._is_ready = True
         for one, features, engine in zip(self._partials, made.features, made.engines, strict=True):
             if features is not None:
                 one.add(made.begin, features, engine, made.seconds)

@@ -67,10 +67,13 @@ def no_bars() -> Iterator[None]:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, unit: str, late: bool = False) -> Iterator[Callable[[int], None]]:
     """Shows a bar while the block runs; yields `advance(count)`.
 
     Where stderr is no terminal, rich prints the finished bar alone.
+
+    Args:
+        late: its clock begins with the first call of `advance`, so that making ready does not count.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -80,5 +83,11 @@ def bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not _shown) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda count: progress.advance(task, count)
+        task = progress.add_task(title, total=total, start=not late)
+
+        def advance(count: int) -> None:
+            if not progress.tasks[0].started:
+                progress.start_task(task)
+            progress.advance(task, count)
+
+        yield advance

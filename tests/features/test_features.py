@@ -187,7 +187,8 @@ def dying_after(batches: int, error: Exception):
         def told_of(made) -> None:
             if len(told) == batches:
                 raise error
-            told.append(made)
+            if made.count:  # and not that the engines are ready
+                told.append(made)
             tell(made)
 
         task(*args, tell=told_of, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.table import Table
 
 from pipeline.shell import progress
@@ -20,6 +22,14 @@ def test_a_finished_bar_says_what_it_was_of(capsys):
     with progress.bar("features [/x]", total=2, unit="img") as advance:
         advance(2)
     assert "features [/x] " in capsys.readouterr().err
+
+
+def test_the_clock_of_a_late_bar_begins_with_the_first_advance(capsys):
+    with progress.bar("features", total=2, unit="img", late=True) as advance:
+        time.sleep(1.1)
+        advance(0)
+        advance(2)
+    assert "0:00:00" in capsys.readouterr().err
 
 
 def test_no_bars_are_shown_where_they_would_mislead(capsys):

@@ -28,7 +28,7 @@ def work(url: str, tmp_path: Path) -> str:
         backbone = backbones.load(Cell(0.25, side), "tiny")
         load_table(dataset.train, dataset.source, backbone, folder)
         if side == 32:
-            known = {"data": dataset.source, "cell": backbone.cell.name, "weights": backbone.digest}
+            known = {"pictures": [dataset.train.digest], "cell": backbone.cell.name, "weights": backbone.digest}
             open_study(url).keep(studies.FEATURES, known)
     return folder
 
