@@ -18,11 +18,11 @@ import sqlalchemy.exc
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from pipeline.shell.patience import Service, masked
 from sqlalchemy.engine import URL, Connection, make_url
 
 from pipeline.shell import patience
 from pipeline.shell.errors import UserError, first_line
+from pipeline.shell.patience import Service, masked
 
 T = TypeVar("T")
 
