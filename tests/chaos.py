@@ -35,7 +35,7 @@ FLAGS = (
 )
 CELLS, TRIALS = 4, 24
 SERVER_OPTIONS = ("--allowed-hosts", "localhost:*,127.0.0.1:*")  # with the others, the flags of docker/compose.yaml
-LIFE = (0.5, 12.0)  # s, of a driver that is to be killed
+LIFE = (0.03, 0.45)  # of a driver that is to be killed, as a part of an undisturbed one's
 REFUSED = 2  # exit code of an error told in one line, such as a full disk or a server that is down at the start
 LIMIT = 300.0  # s, for the last driver to end
 
@@ -48,11 +48,10 @@ class Place:
     mlflow: str
 
 
-def undisturbed(folder: Path, flags: Sequence[str] = FLAGS) -> Place:
-    """A sweep on sqlite that nobody harms."""
+def undisturbed(folder: Path, flags: Sequence[str] = FLAGS) -> tuple[Place, float]:
+    """A sweep on sqlite that nobody harms, and the seconds that it took."""
     place = on_sqlite(folder)
-    drivers.run(folder, [*flags, f"--storage={place.optuna}"])
-    return place
+    return place, drivers.run(folder, [*flags, f"--storage={place.optuna}"])
 
 
 def on_sqlite(folder: Path) -> Place:
@@ -64,6 +63,7 @@ class Harm:
     """One sweep, whose driver is killed and started again until it has ended.
 
     Args:
+        seconds: that an undisturbed driver takes; what is killed lives for a part of them.
         seed: of the moments.
 
     Attributes:
@@ -71,18 +71,20 @@ class Harm:
         findings: endings that nothing explains.
     """
 
-    def __init__(self, folder: Path, flags: Sequence[str], environment: dict[str, str], seed: int) -> None:
+    def __init__(
+        self, folder: Path, flags: Sequence[str], environment: dict[str, str], seconds: float, seed: int
+    ) -> None:
         self.random = random.Random(seed)
         self.killed = 0
         self.findings: list[str] = []
-        self._folder, self._flags, self._environment = folder, flags, environment
+        self._folder, self._flags, self._environment, self._seconds = folder, flags, environment, seconds
         self._begun = time.monotonic()
 
     def kill(self, times: int) -> None:
         """SIGKILL to so many drivers at random moments of their lives; fewer where the sweep ends before."""
         for _ in range(times):
             driver = self._start()
-            if driver.wait(self.random.uniform(*LIFE)) is None:
+            if driver.wait(self._moment()) is None:
                 driver.kill()
                 self.killed += 1
                 self.say(f"driver {driver.pid} is killed")
@@ -91,9 +93,9 @@ class Harm:
     def meanwhile(self, event: Callable[[], None]) -> None:
         """Lets something happen while a driver is at work, or starts, which may be refused then; and kills it."""
         driver = self._start()
-        driver.wait(self.random.uniform(*LIFE))
+        driver.wait(self._moment())
         event()
-        if driver.wait(self.random.uniform(*LIFE)) is None:
+        if driver.wait(self._moment()) is None:
             driver.kill()
             self.killed += 1
             self.say(f"driver {driver.pid} is killed")
@@ -114,6 +116,9 @@ class Harm:
 
     def say(self, what: str) -> None:
         print(f"{time.monotonic() - self._begun:6.1f} s  {what}", flush=True)
+
+    def _moment(self) -> float:
+        return self._seconds * self.random.uniform(*LIFE)
 
     def _start(self) -> Driver:
         return Driver(self._folder, self._flags, self._environment)
@@ -159,15 +164,15 @@ def small_disk(folder: Path) -> Iterator[Callable[[bool], None]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def chaos(reference: Place, folder: Path, seed: int, kills: int = 20) -> list[str]:
-    """Harms one sweep; what is wrong at its end, a line each."""
+def chaos(reference: Place, seconds: float, folder: Path, seed: int, kills: int = 20) -> list[str]:
+    """Harms one sweep; what is wrong at its end, a line each. `seconds`: what the undisturbed `reference` took."""
     with Postgres() as postgres, small_disk(folder / "work") as fill:
         place = Place(postgres.create("optuna"), postgres.create("mlflow"))
         with MlflowServer(place.mlflow, folder / "mlflow", SERVER_OPTIONS) as server:
             storage = postgres.url("optuna").replace(f":{postgres.password}@", "@")
             flags = [*FLAGS, f"--storage={storage}", f"--work_dir={folder / 'work'}"]
             environment = {"MLFLOW_TRACKING_URI": server.address, "PGPASSWORD": postgres.password}
-            harm = Harm(folder, flags, environment, seed)
+            harm = Harm(folder, flags, environment, seconds, seed)
 
             def restart_mlflow() -> None:
                 server.kill()
@@ -204,12 +209,11 @@ def main() -> None:
     if reason := why_no_postgres():
         sys.exit(f"error: wanted a PostgreSQL server to start. Received: {reason}")
     folder = Path(tempfile.mkdtemp(prefix="chaos"))
-    begun = time.monotonic()
-    reference = undisturbed(folder / "undisturbed")
-    print(f"undisturbed: {time.monotonic() - begun:.0f} s", flush=True)
+    reference, seconds = undisturbed(folder / "undisturbed")
+    print(f"undisturbed: {seconds:.0f} s", flush=True)
     for seed in given.seeds:
         begun = time.monotonic()
-        wrong = chaos(reference, folder / f"seed-{seed}", seed)
+        wrong = chaos(reference, seconds, folder / f"seed-{seed}", seed)
         for finding in wrong:
             print(f"wrong: {finding}")
         if wrong:

@@ -17,7 +17,7 @@ from pipeline.training import finetune
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.trainers import trainer_for
-from tests.memory import with_room_for
+from tests.memory import Room, shallow, with_room_for
 
 CONFIG = TrainConfig(
     dataset="digits",
@@ -112,12 +112,18 @@ def test_from_scratch_all_learn_at_one_rate_from_plain_labels(trainer, fit):
     assert other.curves["val_loss"][0] == fit.curves["val_loss"][0]
 
 
-@pytest.mark.slow
-def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, capfd):
+@pytest.fixture
+def room(monkeypatch):
+    """Of a device with little memory, on which networks of two blocks are trained."""
+    room, load = Room(50), backbones.load
+    monkeypatch.setattr(backbones, "load", lambda cell, weights: with_room_for(room, shallow(load(cell, weights))))
+    return room
+
+
+def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, capfd, room):
     """And what did not fit is not tried again."""
-    short, told = NetworkTrainer(CONFIG, dataset), []
-    short.backbone = with_room_for(50, short.backbone)
-    once = dataclasses.replace(CONFIG, epochs=1)
+    once, told = dataclasses.replace(CONFIG, epochs=1), []
+    short = NetworkTrainer(once, dataset)
     halves = short.fit([once] * 2, lambda epoch, indices, scores: told.append(epoch) or np.ones(1, bool))
     assert told == [1, 1]
     assert capfd.readouterr().err.splitlines() == [
@@ -129,29 +135,24 @@ def test_out_of_memory_begins_the_fit_again_with_half_of_the_pictures(dataset, c
         np.testing.assert_allclose(half.curves["train_loss"], same.curves["train_loss"], rtol=1e-3)
 
 
-@pytest.mark.slow
-def test_a_fit_that_is_begun_again_repeats_nothing_to_the_watch(dataset, monkeypatch):
+def test_a_fit_that_is_begun_again_repeats_nothing_to_the_watch(dataset, room):
     """Memory that was there in the first epoch, and not in the second."""
-    short, told = NetworkTrainer(CONFIG, dataset), []
-    scarce, train = with_room_for(50, short.backbone), NetworkTrainer._train
+    room.pictures, told = CONFIG.batch_size, []
 
-    def lose_memory(self, config, *rest):
-        if config.batch_size == 64:
-            train(self, dataclasses.replace(config, epochs=1), *rest)
-            self.backbone = scarce
-        train(self, config, *rest)
+    def watch(epoch, indices, scores):
+        told.append(epoch)
+        room.pictures = CONFIG.batch_size // 2
+        return np.ones(1, bool)
 
-    monkeypatch.setattr(NetworkTrainer, "_train", lose_memory)
-    (fitted,) = short.fit([CONFIG], lambda epoch, indices, scores: told.append(epoch) or np.ones(1, bool))
+    (fitted,) = NetworkTrainer(CONFIG, dataset).fit([CONFIG], watch)
     assert told == [1, 2]
     assert {len(curve) for curve in fitted.curves.values()} == {2}
 
 
-def test_no_memory_for_one_picture_is_refused(dataset):
-    short = NetworkTrainer(CONFIG, dataset)
-    short.backbone = with_room_for(0, short.backbone)
+def test_no_memory_for_one_picture_is_refused(dataset, room):
+    room.pictures = 0
     with pytest.raises(UserError, match=r"training mobilenet_0.25_32, one picture at a time.*too little"):
-        short.fit([dataclasses.replace(CONFIG, batch_size=1)])
+        NetworkTrainer(CONFIG, dataset).fit([dataclasses.replace(CONFIG, batch_size=1)])
 
 
 @pytest.mark.parametrize("options", [{}, {"weights": "tiny"}, {"weights": "tiny", "freeze_conv": True}])

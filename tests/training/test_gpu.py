@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +13,13 @@ from pipeline.config import Cell, TrainConfig
 from pipeline.features import engines
 from pipeline.features.engines.keras import Keras
 from pipeline.networks import backbones, devices
+from pipeline.shell.errors import UserError
 from pipeline.training import heads, schedules
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.heads import Samples
+from tests.bench import gpu as bench
 
-ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=48, epochs=3, train_limit=400)
 PRECISIONS = {"float32": 1e-3, "mixed_float16": 0.05}  # largest difference, in standard deviations of the features
 
@@ -76,8 +74,5 @@ def test_finetuning_gives_finite_scores_and_tables_lie_on_the_gpu(gpu, precision
 def test_the_bench_is_refused_where_there_is_none():
     if devices.on_a_gpu():
         pytest.skip("there is a GPU")
-    command = [sys.executable, "-m", "tests.bench.gpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: wanted a GPU")
-    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(UserError, match="wanted a GPU"):
+        bench.main()

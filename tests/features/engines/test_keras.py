@@ -11,7 +11,7 @@ from pipeline.features.engines.keras import Keras
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.shell.errors import UserError
-from tests.memory import with_room_for
+from tests.memory import Room, with_room_for
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def pictures() -> np.ndarray:
 
 
 def test_out_of_memory_halves_the_pictures_of_a_call_once_and_for_all(tiny, pictures, capfd):
-    engine = Keras(with_room_for(3, tiny), compiled=False)
+    engine = Keras(with_room_for(Room(3), tiny), compiled=False)
     for _again in range(2):
         np.testing.assert_allclose(engine(pictures), tiny.model(pictures, training=False), atol=1e-5)
     task = f"features of {tiny.cell.name}: out of memory with"
@@ -37,4 +37,4 @@ def test_out_of_memory_halves_the_pictures_of_a_call_once_and_for_all(tiny, pict
 
 def test_no_memory_for_one_picture_is_refused(tiny, pictures):
     with pytest.raises(UserError, match=r"features of mobilenet_0.25_32, one picture at a time.*too little"):
-        Keras(with_room_for(0, tiny), compiled=False)(pictures)
+        Keras(with_room_for(Room(0), tiny), compiled=False)(pictures)
