@@ -35,7 +35,7 @@ FLAGS = (
 )
 CELLS, TRIALS = 4, 24
 SERVER_OPTIONS = ("--allowed-hosts", "localhost:*,127.0.0.1:*")  # with the others, the flags of docker/compose.yaml
-LIFE = (0.03, 0.45)  # of a driver that is to be killed, as a part of an undisturbed one's
+LIFE = (0.03, 0.22)  # of a driver that is to be killed, as a part of an undisturbed one's
 REFUSED = 2  # exit code of an error told in one line, such as a full disk or a server that is down at the start
 LIMIT = 300.0  # s, for the last driver to end
 
@@ -198,7 +198,7 @@ def chaos(reference: Place, seconds: float, folder: Path, seed: int, kills: int 
             harm.say(f"undisturbed to the end, after {harm.killed} drivers that were killed at work")
         wrong = [*harm.findings, *faults(place.optuna, place.mlflow, CELLS, TRIALS), *differences(reference, place)]
         if harm.killed < kills:
-            wrong.append(f"wanted {kills} drivers killed at work. Received: {harm.killed}. Try: more --epochs")
+            wrong.append(f"wanted {kills} drivers killed at work. Received: {harm.killed}. Try: a shorter LIFE")
         return wrong
 
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipeline", "tuning", "reports")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LONGEST_FILE = 320  # lines
+OF_ITSELF = ("self", "cls", "super()")
 
 # A module imports only from its left, that is from what stands above it here; a folder counts as one module.
 FLOW = (
@@ -189,3 +190,14 @@ def test_mlflows_command_is_read_as_the_defaults(name: str) -> None:
     command = entry_point.compute_command(given, storage_dir=None)
     _, config_class = ENTRY_POINTS[name]
     assert cli.parse(config_class, shlex.split(command)[3:]) == config_class(**given)
+
+
+def test_no_test_reads_a_private_name():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if ast.unparse(node.value) not in OF_ITSELF
+    ]
+    assert found == []

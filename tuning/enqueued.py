@@ -53,6 +53,8 @@ def look(study: CellStudy, space: Space) -> tuple[list[Enqueued], list[str]]:
     """The trials that wait, in order; and why others, which are marked as failed, were refused."""
     found, refused = [], []
     for trial in _trials(study, TrialState.WAITING, TrialState.RUNNING):
+        if trial.state == TrialState.RUNNING and _FIXED not in trial.system_attrs:
+            continue  # a person's own, who may tell its result by and by
         try:
             found.append(Enqueued(trial.number, understood(trial.system_attrs.get(_FIXED, {}), space)))
         except ValueError as error:
@@ -66,6 +68,7 @@ def finish(study: CellStudy, index: int, number: int, trial: FrozenTrial) -> Non
     storage = study.storage
 
     def write() -> None:
+        """Step by step, over what an earlier attempt has written."""
         trial_id = _id(study, number)
         there = storage.get_trial(trial_id)
         if there.state.is_finished():  # by an attempt whose answer was lost

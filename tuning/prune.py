@@ -7,31 +7,18 @@ python -m tuning.prune --storage URL --work_dir FOLDER
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
 from rich.table import Table
 
-from pipeline.config import DataConfig, SweepConfig
+from pipeline.config import Cell, PruneConfig
 from pipeline.features import kept
 from pipeline.features.kept import Kept
 from pipeline.shell import cli, progress
 from tuning.storage import driver_lock, explained, open_existing
-from tuning.studies import FEATURES
-
-
-@dataclass(frozen=True)
-class PruneConfig:
-    """Removes feature tables and converted models that no study of the database refers to."""
-
-    storage: str = SweepConfig.storage
-    """Optuna's database"""
-    work_dir: str = DataConfig.work_dir
-    """where feature tables are kept"""
-    yes: bool = False
-    """without asking"""
+from tuning.studies import FEATURES, SETTINGS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,28 +33,44 @@ def main(argv: Sequence[str] | None = None) -> None:
             print("nothing to remove")
             return
         size = f"{sum(one.bytes for one in useless) / 1e6:,.1f} MB"
-        if config.yes or input(f"remove {len(useless)} of {len(found)}, {size}? [y/N] ").strip().lower() in (
-            "y",
-            "yes",
-        ):
+        if config.yes or _agrees(f"remove {len(useless)} of {len(found)}, {size}? [y/N] "):
             for one in useless:
                 kept.remove(one)
             print(f"removed {size}")
 
 
 def referred(storage: RDBStorage) -> list[dict[str, Any]]:
-    """Of each study: the digests of its splits, the cell, and the digest of the weights, of its features."""
-    summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
-    return [summary.user_attrs[FEATURES] for summary in summaries if FEATURES in summary.user_attrs]
+    """Of each study: the digests of its splits, the cell, and the digest of the weights, of its features.
+
+    One that has not come to its features yet does not know its weights' digest; tables may be there already, since
+    those of several cells are made together.
+    """
+    found = []
+    for summary in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        kept, cell = summary.user_attrs, Cell.named_in(summary.study_name)
+        if FEATURES in kept:
+            found.append(kept[FEATURES])
+        elif SETTINGS in kept and cell:
+            found.append({"cell": cell.name, "pictures": [kept[SETTINGS]["pictures"]]})
+    return found
 
 
 def is_wanted(one: Kept, wanted: Sequence[dict[str, Any]]) -> bool:
     """Whether a study refers to it; a converted model serves any data set."""
     return any(
-        (one.about.get("cell"), one.about.get("weights")) == (known["cell"], known["weights"])
+        one.about.get("cell") == known["cell"]
+        and one.about.get("weights") == known.get("weights", one.about.get("weights"))
         and (one.kind == "engine" or one.about.get("pictures") in known["pictures"])
         for known in wanted
     )
+
+
+def _agrees(question: str) -> bool:
+    """What a person answers; where nobody is there to answer it is no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _listed(found: Sequence[Kept], useless: Sequence[Kept]) -> Table:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import TrainConfig, as_params
+from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, TrialRun, records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, STATE_TAG, Status
 from tuning import search_space
@@ -50,10 +51,9 @@ class Publisher:
         self.run_id = ""  # of the cell's run, once it is open
         self._study, self._tracker, self._base, self._costs = study, tracker, base, costs
         self._open_run = open_run
-        # By their keys: what is whole, what a dead driver left half-written, and what shows a trial in training.
-        self._whole: set[str] = set()
-        self._half: dict[str, str] = {}
-        self._live: dict[str, str] = {}
+        self._whole: set[str] = set()  # keys of runs that say all
+        self._broken: list[str] = []  # ids of others: half-written, or there twice
+        self._live: dict[str, str] = {}  # key -> id of what shows a trial in training
         self._wait, self._not_before = _FIRST_WAIT, 0.0
 
     def deliver(self) -> None:
@@ -64,6 +64,7 @@ class Publisher:
             with self._tracker.impatient():
                 self.settle()
         except Outage:
+            self.run_id = ""  # what was written is looked for anew: an answer may have been lost
             self._not_before = time.monotonic() + self._wait
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
         else:
@@ -74,14 +75,16 @@ class Publisher:
         self._open()
         for trial in self._study.trials:
             if (key := self.key(trial.user_attrs[INDEX])) not in self._whole:
-                self._discard_half(key)
-                self._tracker.publish(self._trial_run(trial), self.run_id, self._live.get(key, ""))
+                shown = self._live.get(key, "")
+                into = shown if self._tracker.has(shown) else ""  # a person may have deleted it
+                self._tracker.publish(self._trial_run(trial), self.run_id, into)
                 self._whole.add(key)
 
     def lacks(self, run_id: str) -> bool:
-        """Whether a trial has no whole run below the cell's run `run_id`."""
+        """Whether not each trial has one whole run below the cell's run `run_id`."""
         self._look(run_id)
-        return any(self.key(trial.user_attrs[INDEX]) not in self._whole for trial in self._study.trials)
+        whole = all(self.key(trial.user_attrs[INDEX]) in self._whole for trial in self._study.trials)
+        return bool(self._broken) or not whole
 
     def live(self, index: int, config: TrainConfig) -> Callable[[Epoch], None]:
         """Opens the run of a trial that begins; what is returned writes an epoch to it.
@@ -91,6 +94,7 @@ class Publisher:
         key, answers = self.key(index), True
 
         def tell(epoch: Epoch) -> None:
+            """Writes it, unless MLflow was away once or a person deleted the run."""
             nonlocal answers
             if not answers:
                 return
@@ -98,43 +102,48 @@ class Publisher:
             try:
                 with self._tracker.impatient():
                     self._tracker.log_epoch(self._live[key], epoch.number, scores, epoch.ended)
-            except Outage:
+            except UserError:
                 answers = False
 
         try:
             with self._tracker.impatient():
                 self._open()
-                self._discard_half(key)
                 tags = {DATABASE_TAG: self._study.database}
                 self._live[key] = self._tracker.open(self._name(index), "trial", self.run_id, tags, key=key)
                 self._tracker.log_params(self._live[key], _params(config))
         except Outage:
-            answers = False
+            self.run_id, answers = "", False
         return tell
 
-    def key(self, index: int) -> str:
+    def key(self, index: int | str) -> str:
         """What MLflow knows a trial by."""
         return f"{self._study.identity}#{index}"
 
     def _open(self) -> None:
+        """Finds out what MLflow has; what is broken goes into the trash, to be written anew.
+
+        Not completed, since the points of a fit that is done again would stand beside the old ones.
+        """
         if self.run_id:
             return
         run_id = self._open_run()
         self._look(run_id)
+        while self._broken:
+            self._tracker.delete(self._broken[-1])
+            self._broken.pop()
         self.run_id = run_id
 
     def _look(self, run_id: str) -> None:
+        """A run is whole that ended as its trial did: that is written last."""
+        ended = {self.key(index): (_STATUS[trial.state], failure(trial)) for index, trial in self._study.ended.items()}
+        self._whole, self._broken = set(), []
         for run in self._tracker.children(run_id):
-            if STATE_TAG in run.tags and run.status != "RUNNING" and run.tags.get(ERROR_TAG) != DIED:
+            if not run.key.startswith(self.key("")) or run.run_id == self._live.get(run.key):
+                continue
+            if run.key not in self._whole and (run.status, run.tags.get(ERROR_TAG, "")) == ended.get(run.key):
                 self._whole.add(run.key)
             else:
-                self._half[run.key] = run.run_id
-
-    def _discard_half(self, key: str) -> None:
-        """Into the trash, since the points of a fit that is done again would stand beside the old ones."""
-        if key in self._half:
-            self._tracker.delete(self._half[key])
-            del self._half[key]
+                self._broken.append(run.run_id)
 
     def _name(self, index: int) -> str:
         return f"{self._base.cell.name} trial {index}"

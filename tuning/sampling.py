@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline.config import (
     MEDIAN_STARTUP_TRIALS,
+    MEDIAN_WARMUP,
     PRUNER_CHECKS,
     PRUNER_REDUCTION,
     SAMPLER_BEST,
@@ -71,7 +72,7 @@ def pruner_of(kind: Pruner, epochs: int) -> BasePruner:
     shortest = max(1, epochs // PRUNER_REDUCTION**2)
     if kind == "median":
         interval = max(1, epochs // PRUNER_CHECKS)
-        return MedianPruner(MEDIAN_STARTUP_TRIALS, n_warmup_steps=epochs // 6, interval_steps=interval)
+        return MedianPruner(MEDIAN_STARTUP_TRIALS, n_warmup_steps=int(epochs * MEDIAN_WARMUP), interval_steps=interval)
     if kind == "hyperband":
         return HyperbandPruner(shortest, max_resource=epochs, reduction_factor=PRUNER_REDUCTION)
     if kind == "successive_halving":
@@ -98,7 +99,7 @@ def _slim(trial: FrozenTrial, space: Space) -> FrozenTrial:
 
 
 def _window(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Which of `trials`, by their place, are looked at."""
+    """Which of `trials`, by their positions, are looked at."""
     finished = [index for index, trial in enumerate(trials) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     if len(finished) > SAMPLER_WINDOW:
         complete = [index for index in finished if trials[index].state == TrialState.COMPLETE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
+from pipeline.shell.errors import UserError
 from pipeline.tracking import records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
 from pipeline.training.trainers import Trainer, trainer_for
@@ -30,6 +31,10 @@ from tuning.tasks import Epoch, Outcome
 
 if TYPE_CHECKING:
     from pipeline.tracking import Tracker
+
+
+Running = dict[Future[list[Outcome]], tuple[Task, list[Trial]]]
+"""What was handed out, and of which trials it is."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,14 @@ class CellSearch:
     def finish(self) -> None:
         """Trains and tests the best model, and closes the cell's run.
 
-        Raises NoFinishedTrialError where every trial diverged.
+        Raises CellFailedError where every trial diverged, or the best one does on all pictures.
         """
         self.publisher.settle()
         run_id, trials = self.publisher.run_id, self.study.trials
         try:
             if self._tracker.metrics(run_id).get(studies.TESTED) != studies.done(trials):
                 self._test_winner(run_id, trials)
-        except studies.NoFinishedTrialError as error:
+        except studies.CellFailedError as error:
             self._tracker.close(run_id, "FAILED", {ERROR_TAG: str(error)})
             raise
         self._tracker.log_table(run_id, importances(trials), "importance.csv")
@@ -99,7 +104,7 @@ class CellSearch:
     def mend(self) -> None:
         """Writes what MLflow lacks of a finished cell: a driver died near its end, or a person deleted runs."""
         run_id = run_of(self.study, self._tracker)
-        if self._tracker.is_open(run_id) or self.publisher.lacks(run_id):
+        if self._tracker.status(run_id) != "FINISHED" or self.publisher.lacks(run_id):
             self.publisher.settle()
             self._tracker.close(run_id)
 
@@ -135,26 +140,34 @@ class CellSearch:
         config, total = self._driver.config, 0
 
         def told(epoch: Epoch) -> None:
+            """Moves the bar; a trial that was stopped has all of its epochs behind it."""
             nonlocal total
             step = len(epoch.indices) + epoch.stopped * (self._base.epochs - epoch.number)
             advance(step)
             total += step
 
-        running: dict[Future[list[Outcome]], tuple[Task, list[Trial]]] = {}
+        running: Running = {}
         for task in current.tasks:
             trials = rounds.draw(self.study, current, task, config, self._space)
             configs = [search_space.train_config(self._base, trial.params) for trial in trials]
             tell = told if config.freeze_conv else _both(told, self.publisher.live(task.first, configs[0]))
             future = self._driver.executor.submit(tasks.fit_trials, trainer, configs, trials, tell=tell)
             running[future] = task, trials
-        for future in as_completed(running):
-            task, trials = running[future]
+            self._write_ended(current, running)
+        while running:
+            wait(running, return_when=FIRST_COMPLETED)
+            self._write_ended(current, running)
+        return total
+
+    def _write_ended(self, current: Round, running: Running) -> None:
+        """Writes what came of those tasks that have ended, and takes them out of `running`."""
+        for future in [future for future in running if future.done()]:
+            task, trials = running.pop(future)
             self._driver.lock.check()
             for index, trial, outcome in zip(task.indices, trials, future.result(), strict=True):
                 if index in task.missing:
                     asked = current.asked_of(index)
                     self._write(index, current, outcome.as_trial(trial, index, (task.first, task.size), asked))
-        return total
 
     def _write(self, index: int, current: Round, trial: FrozenTrial) -> None:
         if index in current.numbers:
@@ -176,7 +189,10 @@ class CellSearch:
         winner, dataset, begun = studies.best(trials, self.study.name), self._driver.dataset, time.perf_counter()
         trainer = self.trainer
         config, rates = search_space.train_config(self._base, winner.params), _rates(winner)
-        final = trainer.refit(config, rates)
+        try:
+            final = trainer.refit(config, rates)
+        except UserError as error:  # of this cell alone, so that the others go on
+            raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
         model = trainer.model(final.best)
         self._driver.lock.check()
         # What a longer search may change is a metric, for MLflow's params are for ever.
@@ -215,8 +231,9 @@ class CellSearch:
 
 
 def is_finished(study: CellStudy, total: int, tracker: Tracker) -> bool:
-    """Whether `total` trials are done, the winner is tested, and MLflow still has the record."""
-    return study.is_tested(total) and bool(run_of(study, tracker))
+    """Whether `total` trials are done, the winner is tested, and the run that MLflow has says so."""
+    run_id = run_of(study, tracker) if study.is_tested(total) else ""
+    return bool(run_id) and tracker.metrics(run_id).get(studies.TESTED) == studies.done(study.trials)
 
 
 def run_of(study: CellStudy, tracker: Tracker) -> str:
@@ -230,6 +247,7 @@ def _key(study: CellStudy) -> str:
 
 def _both(first: Callable[[Epoch], None], second: Callable[[Epoch], None]) -> Callable[[Epoch], None]:
     def tell(epoch: Epoch) -> None:
+        """One after the other."""
         first(epoch)
         second(epoch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from optuna.distributions import FloatDistribution
@@ -58,6 +59,8 @@ def understood(given: Mapping[str, object], space: Space) -> dict[str, float]:
             raise ValueError(f"{name} twice, as {own}, too")
         found[own] = float(value) if own == name else 1 - float(value)
         low, high = space[own].low, space[own].high
+        for bound in (low, high):  # 1 - 0.9999 is a little less than 1e-4
+            found[own] = bound if math.isclose(found[own], bound, rel_tol=1e-9) else found[own]
         if not low <= found[own] <= high:
             limits = (low, high) if own == name else (1 - high, 1 - low)
             raise ValueError(f"{name} {value}, which is not within {limits[0]:g} to {limits[1]:g}")

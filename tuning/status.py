@@ -7,25 +7,16 @@ python -m tuning.status --storage URL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from rich.table import Table
 
-from pipeline.config import SweepConfig
+from pipeline.config import StatusConfig
 from pipeline.shell import cli, progress
 from tuning import studies
 from tuning.storage import explained, open_existing
-
-
-@dataclass(frozen=True)
-class StatusConfig:
-    """Prints what became of the trials of every study; may be asked while a sweep runs."""
-
-    storage: str = SweepConfig.storage
-    """Optuna's database"""
 
 
 def status_table(storage: RDBStorage) -> Table:

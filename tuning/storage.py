@@ -37,7 +37,7 @@ _NETWORK = {
     "tcp_user_timeout": 30000,
 }
 _LOCK_KEY = int.from_bytes(hashlib.sha256(b"alpharho driver").digest()[:8], signed=True)
-_HOLDER = re.compile(r"alpharho (\d+) (\S+) (\S+)")  # process id, start, host
+_HOLDER = re.compile(r"alpharho (\d+) (\S+)\.\d+Z (\S+)")  # process id, start, host
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -92,10 +92,14 @@ def sqlite_file(url: str | URL) -> Path | None:
             f"wanted a database URL such as sqlite:///optuna.db for --storage. Received: {masked(str(url))!r}"
         ) from error
     if parsed.get_backend_name() == "sqlite" and parsed.database:
-        return Path(parsed.database).absolute()
+        return Path(parsed.database).resolve()
     if parsed.get_backend_name() != "postgresql":
         raise UserError(f"wanted --storage on sqlite:///FILE or postgresql+psycopg://. Received: {masked(str(url))!r}")
     return None
+
+
+class LockLostError(UserError):
+    """Another driver has the database, and the runs that are open are its own."""
 
 
 class DriverLock:
@@ -108,15 +112,16 @@ class DriverLock:
     def __init__(self, url: str) -> None:
         self._url, self._file = url, sqlite_file(url)
         started = datetime.now(UTC)
-        self._name = f"alpharho {os.getpid()} {started:%Y-%m-%dT%H:%M:%SZ} {socket.gethostname()}"[:63]
+        self._name = f"alpharho {os.getpid()} {started:%Y-%m-%dT%H:%M:%S.%fZ} {socket.gethostname()}"[:63]
         self._lock = FileLock(f"{self._file}.lock", timeout=0) if self._file else None
         self._connection: Connection | None = None
 
     def acquire(self) -> None:
-        """Raises UserError, which names the holder, where another driver has it."""
+        """Raises LockLostError, which names the holder, where another driver has it."""
         if self._lock is None:
             self._acquire_on_server()
             return
+        _options(self._url)  # or the lock would make a folder whose name is misspelt
         path = Path(self._lock.lock_file)
         try:
             self._lock.acquire()
@@ -127,7 +132,7 @@ class DriverLock:
     def check(self) -> None:
         """Before something is written: a restarted server has forgotten the lock, which is then taken again.
 
-        Raises UserError where another driver has taken it meanwhile.
+        Raises LockLostError where another driver has taken it meanwhile.
         """
         if self._lock is None:
             waiting(self._still_or_again)
@@ -160,15 +165,19 @@ class DriverLock:
             self._connection = connection
             return
         try:
-            raise self._refused(connection.exec_driver_sql(_WHO_HOLDS).scalar() or "")
+            holder = connection.exec_driver_sql(_WHO_HOLDS).scalar() or ""
         finally:
             connection.close()
             engine.dispose()
+        if holder == self._name:
+            # The server has not missed the old connection yet; it will, and that is waited for.
+            raise sqlalchemy.exc.InterfaceError("pg_try_advisory_lock", None, Exception("its old connection has it"))
+        raise self._refused(holder)
 
     def _refused(self, holder: str) -> UserError:
         found = _HOLDER.match(holder)
-        who = f"process {found[1]} on {found[3]}, started {found[2]}" if found else "which does not say who it is"
-        return UserError(
+        who = f"process {found[1]} on {found[3]}, started {found[2]}Z" if found else "which does not say who it is"
+        return LockLostError(
             f"wanted to be the one driver of {masked(self._url)}. Received: another is at work, {who}. "
             "Try: wait for it or stop it, or name another --storage"
         )

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.config import OF_FINETUNING, Cell, SweepConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.networks import backbones
-from pipeline.shell.errors import UserError
+from pipeline.shell.errors import UserError, first_line
 from tuning.storage import waiting
 
 T = TypeVar("T")
@@ -50,8 +50,8 @@ FEATURES = "features"  # what they are of: pictures (digests of the splits), cel
 INDEX, TASK, ENQUEUED, FIT = "index", "task", "enqueued", "fit"
 
 
-class NoFinishedTrialError(UserError):
-    """Every trial of a study failed."""
+class CellFailedError(UserError):
+    """A cell comes to nothing, for a reason of its own: the other cells go on."""
 
 
 def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[str, str]]:
@@ -151,9 +151,17 @@ class CellStudy:
         return not left(self.trials, total) and self.attributes.get(TESTED) == done(self.trials)
 
     def call(self, attempt: Callable[[], T], again: Callable[[], T] | None = None) -> T:
-        """Asks the database, and waits for it. Raises UserError where the study is not there any more."""
+        """Asks the database, and waits for it.
+
+        Raises UserError where the study is not there any more, or has a trial beside which Optuna takes none of ours.
+        """
         try:
             return waiting(attempt, again)
+        except ValueError as error:  # Optuna's, of distributions; the next start looks what it may write
+            raise UserError(
+                f"wanted to write a trial of the study {self.name}. Received: {first_line(error)}, as a trial has that "
+                "was added while the sweep ran. Try: the same command again, which allows for it"
+            ) from error
         except KeyError as error:  # Optuna's
             raise UserError(
                 f"wanted the study {self.name}. Received: it was deleted while the sweep ran. "
@@ -180,7 +188,7 @@ def open_study(storage: RDBStorage, name: str, settings: Mapping[str, str], data
     kept, trials = waiting(lambda: (study.user_attrs, study.get_trials(deepcopy=False)))
     if IDENTITY not in kept:
         # An empty one may be of a driver that was killed just when it had begun it.
-        if kept or trials or study.direction != StudyDirection.MAXIMIZE:
+        if kept.keys() - {SETTINGS, DATABASE} or trials or study.direction != StudyDirection.MAXIMIZE:
             raise UserError(
                 f"wanted to begin the study {name}. Received: one of that name that alpharho did not make "
                 f"({len(trials)} trials, {study.direction.name.lower()}). Try: rename or delete it "
@@ -210,6 +218,8 @@ def _by_index(name: str, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial
     for trial in filter(is_own, trials):
         index = trial.user_attrs[INDEX]
         if index in found:
+            if trial.user_attrs[FIT] == found[index].user_attrs[FIT]:
+                continue  # Optuna wrote it once more, when an answer of the database was lost
             raise UserError(
                 f"wanted each trial of the study {name} once. Received: trials {found[index].number} and "
                 f"{trial.number} both with the index {index}, as another program left them. Try: delete the study "
@@ -255,13 +265,13 @@ def _rank(trial: FrozenTrial) -> tuple[float, float, int]:
 def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
     """The finished trial with the highest validation top-1; among equals, which are common, the lowest loss.
 
-    Raises NoFinishedTrialError where none of the study `name` finished.
+    Raises CellFailedError where none of the study `name` finished.
     """
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if finished:
         return max(finished, key=_rank)
     reasons = sorted({failure(trial) for trial in trials if failure(trial)})
-    raise NoFinishedTrialError(
+    raise CellFailedError(
         f"wanted a finished trial in {name}. Received: only failed ones ({'; '.join(reasons)}). "
         "Try: more --epochs, another --batch_size, or other --weights"
     )

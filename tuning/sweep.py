@@ -16,15 +16,15 @@ from pipeline.datasets import Dataset
 from pipeline.features import kept
 from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
-from pipeline.shell import progress, signals
-from pipeline.shell.errors import UserError, first_line, require
+from pipeline.shell import progress
+from pipeline.shell.errors import require
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, Status
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
 from tuning import enqueued, search_space, studies
 from tuning.publish import DIED
 from tuning.search import CellSearch, Driver, is_finished, run_of
-from tuning.storage import DriverLock
-from tuning.studies import CellStudy, NoFinishedTrialError
+from tuning.storage import DriverLock, LockLostError
+from tuning.studies import CellFailedError, CellStudy
 from tuning.summary import CellResult
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ def sweep(
     done = sum(min(studies.done(study.trials), config.trials) for study in cells.values())
     progress.note(f"{done} of {config.trials * len(cells)} trials done")
     tracker.ensure_published([row.as_run() for row in load_published()])
-    sweep_run = _open_run(config, tracker, dataset, cells)
-    driver = Driver(config, dataset, tracker, executor, lock, sweep_run)
     try:
-        failures = _search(driver, cells)
+        sweep_run = _open_run(config, tracker, dataset, cells)
+        failures = _search(Driver(config, dataset, tracker, executor, lock, sweep_run), cells)
+    except LockLostError:
+        raise
     except BaseException as error:
-        _leave(driver, cells, error)
+        # What cannot be closed now the next start closes.
+        tracker.abort(lambda: [run.run_id for run in tracker.running(_database(cells))], error)
         raise
     finished = {cell: study for cell, study in cells.items() if is_finished(study, config.trials, tracker)}
     results = [CellResult(cell, tracker.metrics(run_of(study, tracker))) for cell, study in finished.items()]
@@ -88,12 +90,12 @@ def _search(driver: Driver, cells: Studies) -> list[str]:
         try:
             search.run()
             search.finish()
-        except NoFinishedTrialError as error:
+        except CellFailedError as error:
             failures.append(str(error))
     _link(driver, cells)
     if failures:
         tracker.close(driver.sweep_run, "FAILED", {ERROR_TAG: failures[0]})
-    elif tracker.is_open(driver.sweep_run):
+    elif tracker.status(driver.sweep_run) != "FINISHED":
         tracker.close(driver.sweep_run)
     return failures
 
@@ -111,35 +113,26 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
     """The sweep's run in MLflow, the same for the same cells; what a dead driver left open is closed."""
     identities = sorted(study.identity for study in cells.values())
     key = f"sweep {hashlib.sha256(' '.join(identities).encode()).hexdigest()[:16]}"
-    database = next(iter(cells.values())).database
     there = "" if tracker.adopts else tracker.with_key(key)
     finished = all(is_finished(study, config.trials, tracker) for study in cells.values())
-    if there and finished and not tracker.is_open(there):
+    if there and finished and tracker.status(there) == "FINISHED":
         run_id = there
     else:
-        run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags={DATABASE_TAG: database}, resume=there, key=key)
+        tags = {DATABASE_TAG: _database(cells)}
+        run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags=tags, resume=there, key=key)
         shared = as_params(config)
         del shared["plan"]  # which ends before there is a run
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
         records.log_dataset(tracker, run_id, config, dataset)
-    for run in tracker.running(database):
+    for run in tracker.running(_database(cells)):
         if run.run_id != run_id:
             tracker.close(run.run_id, "KILLED", {ERROR_TAG: DIED})
     return run_id
 
 
-def _leave(driver: Driver, cells: Studies, error: BaseException) -> None:
-    """Closes the runs of a sweep that is broken off. Tries once: what cannot be done now the next start does."""
-    status: Status = "KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED"
-    what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
-    database = next(iter(cells.values())).database
-    try:
-        with signals.uninterrupted(), driver.tracker.impatient():
-            for run in driver.tracker.running(database):
-                driver.tracker.close(run.run_id, status, {ERROR_TAG: what.partition("\n")[0][:500]})
-    except UserError as outage:
-        progress.note(f"the sweep's runs could not be closed ({first_line(outage)}); the next start does it")
+def _database(cells: Studies) -> str:
+    return next(iter(cells.values())).database
 
 
 def _require_disk(config: SweepConfig, dataset: Dataset) -> None:

@@ -102,6 +102,7 @@ def fit_trials(
     epoch_ends: list[list[float]] = [[] for _ in trials]
 
     def watch(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
+        """Tells the trials, which say who goes on, and the driver."""
         kept, ended = np.ones(len(indices), bool), time.time()
         for slot, (index, top1) in enumerate(zip(indices, scores["val_top1"].tolist(), strict=True)):
             trials[index].report(top1, epoch)
@@ -113,6 +114,9 @@ def fit_trials(
     fits = trainer.fit(configs, watch)
     ended = time.time()
     times = {"seconds": round((ended - started) / len(trials), 3), "started": started, "ended": ended}
+    for fit, ends in zip(fits, epoch_ends, strict=True):
+        if len(ends) < max(map(len, fit.curves.values())):  # it diverged, and leaves without the watch being told
+            ends.append(ended)
     one_by_one = not configs[0].freeze_conv
     return [
         _outcome(trial, fit, times | ({"epoch_ends": ends} if one_by_one else {}))

@@ -1,6 +1,6 @@
 """Every knob of alpharho, its default and its allowed values; nothing else holds them.
 
-The command-line flags (pipeline/cli.py) are generated from these dataclasses, MLproject lists the same names and
+The command-line flags (pipeline/shell/cli.py) are generated from these dataclasses, MLproject lists the same names and
 defaults (a test compares them), and each object checks itself when it is made, before anything is downloaded.
 """
 
@@ -16,8 +16,11 @@ from pipeline.config.cells import (
 )
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
+    HEAD_FIRST_EPOCHS,
+    HEAD_FIRST_RATES,
     LEARNING_RATE_RANGE,
     MEDIAN_STARTUP_TRIALS,
+    MEDIAN_WARMUP,
     ONE_MINUS_BETA_1_RANGE,
     ONE_MINUS_BETA_2_RANGE,
     PLATEAU_FACTOR,
@@ -28,6 +31,7 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
+from pipeline.config.searches import PruneConfig, Pruner, StatusConfig, SweepConfig
 from pipeline.config.settings import (
     KNOWN_DATASETS,
     OF_FINETUNING,
@@ -40,9 +44,7 @@ from pipeline.config.settings import (
     LrSchedule,
     Precision,
     Protocol,
-    Pruner,
     ReportConfig,
-    SweepConfig,
     TrainConfig,
     Unfreeze,
     Views,
@@ -54,10 +56,13 @@ __all__ = [
     "ARCHITECTURES",
     "BASE_RESOLUTION",
     "FINETUNING_RATE_RANGE",
+    "HEAD_FIRST_EPOCHS",
+    "HEAD_FIRST_RATES",
     "IMAGENET_CLASSES",
     "KNOWN_DATASETS",
     "LEARNING_RATE_RANGE",
     "MEDIAN_STARTUP_TRIALS",
+    "MEDIAN_WARMUP",
     "MOBILENET_BLOCKS",
     "OF_FINETUNING",
     "ONE_MINUS_BETA_1_RANGE",
@@ -82,8 +87,10 @@ __all__ = [
     "LrSchedule",
     "Precision",
     "Protocol",
+    "PruneConfig",
     "Pruner",
     "ReportConfig",
+    "StatusConfig",
     "SweepConfig",
     "TrainConfig",
     "Unfreeze",

@@ -1,6 +1,7 @@
 """The networks that a cell can be of: one row each, with what Keras' constructor, weights and top want.
 
-Plain values, so that a configuration is checked without TensorFlow; pipeline/backbones.py builds what stands here.
+Plain values, so that a configuration is checked without TensorFlow; pipeline/networks/backbones.py builds what stands
+here.
 """
 
 from __future__ import annotations

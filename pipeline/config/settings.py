@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +10,6 @@ from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
 from pipeline.config.cells import MOBILENET_BLOCKS, Cell, check_weights
 from pipeline.config.spelling import spell
 from pipeline.shell.errors import require
-from pipeline.shell.patience import has_password, masked
 
 KNOWN_DATASETS = ("stanford_dogs", "cifar10", "digits", "letters", "folder:PATH")
 
@@ -220,64 +218,6 @@ def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
     )
     for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
         require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")
-
-
-Pruner = Literal["median", "hyperband", "successive_halving", "none"]
-Wave = int | Literal["auto"]
-
-HEADS_OF_A_ROUND = 8  # README: larger rounds teach the sampler less; smaller ones take longer
-NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepConfig(FitConfig):
-    """A search over learning_rate, beta_1 and beta_2 for every cell."""
-
-    alphas: tuple[float, ...] = (1.0, 0.75)
-    """width multipliers"""
-    resolutions: tuple[int, ...] = (224, 192)
-    """input sides, px"""
-    trials: int = 40
-    """total per cell: a second call does only what is left"""
-    wave: Wave = "auto"
-    """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
-    pruner: Pruner = "median"
-    """which of Optuna's pruners stops a trial early"""
-    storage: str = "sqlite:///optuna.db"
-    """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
-    plan: bool = False
-    """measure for some ten seconds, print what the sweep will cost, and stop"""
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
-
-    @property
-    def round_size(self) -> int:
-        """Trials of a round."""
-        if self.wave == "auto":
-            return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
-        return self.wave
-
-    def train_config(self, cell: Cell) -> TrainConfig:
-        """What the trials of `cell` share."""
-        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(FitConfig)}
-        return TrainConfig(**shared, alpha=cell.alpha, resolution=cell.resolution)
-
-    def __post_init__(self) -> None:
-        asked = f"alphas {spell(self.alphas)!r}, resolutions {spell(self.resolutions)!r}"
-        hint = "such as --alphas 1.0,0.75 --resolutions 224,192"
-        require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", asked, hint)
-        super().__post_init__()
-        require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
-        require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
-        require(self.round_size >= 1, "wave auto, or 1 and more", self.wave)
-        require(
-            not has_password(self.storage),
-            "--storage without a password, which process lists and logs would show",
-            masked(self.storage),
-            "leave it out and set PGPASSWORD, or name a file of passwords with PGPASSFILE",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

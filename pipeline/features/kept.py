@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,9 +38,10 @@ def tables(work_dir: str) -> list[Kept]:
     """All feature tables, in order of their keys."""
     found = []
     for folder in sorted(path for path in Path(work_dir, "features").glob("*") if path.is_dir()):
-        size = sum(file.stat().st_size for file in folder.iterdir())
         kind: Literal["table", "half a table"] = "half a table" if folder.suffix == SUFFIX else "table"
-        found.append(Kept(kind, folder.stem, folder, size, _about(folder / ABOUT)))
+        with suppress(FileNotFoundError):  # another process renames one that it has just made
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            found.append(Kept(kind, folder.stem, folder, size, _about(folder / ABOUT)))
     return found
 
 

@@ -72,7 +72,7 @@ def load(cell: Cell, weights: str) -> Backbone:
     """
     check_weights(cell, weights)
     if weights == "none":
-        return Backbone(cell, weights, _without_classifier(cell, _whole(cell)), None)
+        return Backbone(cell, weights, _without_classifier(cell, whole_model(cell)), None)
     if weights == "imagenet":
         return _split(cell, weights, _imagenet(cell))
     return _from_file(cell, weights, _file(cell, weights))
@@ -184,7 +184,7 @@ def _scaling(cell: Cell) -> tuple[float, float]:
     return 255 / (high - low), low
 
 
-def _whole(cell: Cell, weights: str | None = None, resolution: int = 0) -> keras.Model:
+def whole_model(cell: Cell, weights: str | None = None, resolution: int = 0) -> keras.Model:
     """Keras' model with its 1000-way head, for the cell's resolution or another."""
     side, known = resolution or cell.resolution, cell.architecture
     width = {"alpha": cell.alpha} if known.has_multiplier else {}
@@ -204,10 +204,10 @@ def _from_cache(cell: Cell, resolution: int, file: Path) -> keras.Model:
     if file.is_file():
         # By its path, and without a lock: Keras would fetch it again where it may not write to the folder.
         with contextlib.suppress(OSError):  # cut off, as while another process downloads it: Keras does so in place
-            return _whole(cell, str(file), resolution)
+            return whole_model(cell, str(file), resolution)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
-        return _whole(cell, "imagenet", resolution)
+        return whole_model(cell, "imagenet", resolution)
 
 
 def _imagenet(cell: Cell) -> keras.Model:
@@ -225,14 +225,14 @@ def _imagenet(cell: Cell) -> keras.Model:
         ) from error
     if trained_at == cell.resolution:
         return whole
-    resized = _whole(cell)
+    resized = whole_model(cell)
     resized.set_weights(whole.get_weights())
     return resized
 
 
 def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:
     reasons = []
-    whole = _whole(cell)
+    whole = whole_model(cell)
     bare = _without_classifier(cell, whole)
     # The whole model first: Keras would read a .weights.h5 of one into a model without its head, and drop the head.
     for model in (bare,) if weights == "tiny" else (whole, bare):

@@ -92,11 +92,6 @@ def impatient() -> Iterator[None]:
         _impatient -= 1
 
 
-def is_impatient() -> bool:
-    """Whether we are inside `impatient`."""
-    return _impatient > 0
-
-
 def masked(text: str) -> str:
     """`text` - a URL, a message, a command line - with *** for every password of a URL or a libpq string in it."""
     return _mask(text)[0]

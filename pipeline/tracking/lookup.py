@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
@@ -44,12 +44,26 @@ def is_there(client: MlflowClient, run_id: str, experiment_id: str) -> bool:
     return info.experiment_id == experiment_id and info.lifecycle_stage == "active"
 
 
-def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted: bool) -> Iterator[RunRecord]:
+def experiments(client: MlflowClient) -> list[str]:
+    """The ids of all experiments, outside the trash."""
+    found: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_experiments(max_results=PAGE, page_token=token)
+        found += [experiment.experiment_id for experiment in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def search(
+    client: MlflowClient, experiment_ids: Sequence[str], filter_string: str, deleted: bool
+) -> Iterator[RunRecord]:
     """All runs that match, newest first; `deleted` adds those in the trash."""
     view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
     token: str | None = None
     while True:
-        page = client.search_runs([experiment_id], filter_string, view, PAGE, page_token=token)
+        page = client.search_runs(list(experiment_ids), filter_string, view, PAGE, page_token=token)
         yield from map(_record, page)
         token = page.token
         if not token:
@@ -59,19 +73,19 @@ def search(client: MlflowClient, experiment_id: str, filter_string: str, deleted
 def those(client: MlflowClient, experiment_id: str, run_ids: Iterable[str]) -> Iterator[RunRecord]:
     """The runs with these ids, newest first; leaves out what is not there or lies in the trash."""
     wanted = ", ".join(f"'{run_id}'" for run_id in run_ids)
-    return search(client, experiment_id, f"attributes.run_id IN ({wanted})", deleted=False) if wanted else iter(())
+    return search(client, [experiment_id], f"attributes.run_id IN ({wanted})", deleted=False) if wanted else iter(())
 
 
 def children(client: MlflowClient, experiment_id: str, parent: str) -> Iterator[RunRecord]:
     """The runs right below another, newest first."""
-    return search(client, experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'", deleted=False)
+    return search(client, [experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'", deleted=False)
 
 
 def with_key(client: MlflowClient, experiment_id: str, key: str) -> list[str]:
     """The ids of the runs that carry this key, in ascending order: at most one, unless a call came through twice."""
     # mlflow's filters know no escape for a quote; LIKE has a letter that stands for any, and an escape of its own.
     pattern = key.replace("'", "_").replace("\\", "_")
-    found = search(client, experiment_id, f"tags.`{KEY_TAG}` LIKE '{pattern}'", deleted=False)
+    found = search(client, [experiment_id], f"tags.`{KEY_TAG}` LIKE '{pattern}'", deleted=False)
     return sorted(run.run_id for run in found if run.key == key)
 
 

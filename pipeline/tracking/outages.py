@@ -22,6 +22,7 @@ P = ParamSpec("P")
 HTTP_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 IMPATIENT_TIMEOUT = "5"  # s
 
+_DELETED = re.compile(r"must be in (?:the )?'?active'? ")  # of a run or an experiment that a person put into the trash
 _UNAVAILABLE = {"TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _WRONG_ADDRESS = (
     requests.exceptions.InvalidURL,
@@ -145,7 +146,7 @@ def _must_be_mended(error: MlflowException | OSError) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno in STORAGE_ERRORS or is_temporary(error)
-    return error.error_code in _UNAVAILABLE
+    return error.error_code in _UNAVAILABLE or bool(_DELETED.search(str(error)))
 
 
 def _request_error(error: MlflowException | OSError) -> requests.RequestException | None:

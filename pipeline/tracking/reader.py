@@ -28,13 +28,15 @@ class Reader:
         return bool(run_id) and lookup.is_there(self.client, run_id, self.experiment_id)
 
     @patient
-    def is_open(self, run_id: str) -> bool:
-        """Whether the run is RUNNING. Raises UserError where there is no such run."""
-        return lookup.get(self.client, run_id).info.status == "RUNNING"
+    def status(self, run_id: str) -> str:
+        """RUNNING, FINISHED, FAILED or KILLED. Raises UserError where there is no such run."""
+        return lookup.get(self.client, run_id).info.status
 
+    @patient
     def running(self, database: str) -> list[RunRecord]:
-        """The RUNNING runs that the driver of this study database writes, or that one that died has left so."""
-        found = self.search("attributes.status = 'RUNNING'")
+        """The RUNNING runs, of any experiment, that the driver of this study database writes or has left so."""
+        experiments = lookup.experiments(self.client)
+        found = lookup.search(self.client, experiments, "attributes.status = 'RUNNING'", deleted=False)
         return [run for run in found if run.tags.get(DATABASE_TAG) == database]
 
     @patient
@@ -81,7 +83,7 @@ class Reader:
 
         `deleted` adds those in MLflow's trash.
         """
-        return list(lookup.search(self.client, self.experiment_id, filter_string, deleted))
+        return list(lookup.search(self.client, [self.experiment_id], filter_string, deleted))
 
     def curves(self, run_ids: Iterable[str], names: Sequence[str]) -> dict[tuple[str, str], histories.Curve]:
         """(run id, metric) -> {epoch: value}, of many runs at once."""

@@ -74,7 +74,7 @@ class Tracker(Reader):
             yield run_id
             self.close(run_id)
         except BaseException as error:
-            self._abort(lambda: [run_id], error)
+            self.abort(lambda: [run_id], error)
             raise
 
     def open(
@@ -112,6 +112,20 @@ class Tracker(Reader):
     def close(self, run_id: str, status: Status = "FINISHED", tags: Mapping[str, object] | None = None) -> None:
         """Ends a run, after it was given `tags`; one that has ended is ended anew."""
         self._close(run_id, status, tags or {}, now_ms())
+
+    def abort(self, find: Callable[[], list[str]], error: BaseException) -> None:
+        """Closes the runs that `find` names because of `error`: as KILLED where it is an interrupt, else as FAILED.
+
+        Tries once, for who stops a program does not wait for ten minutes; what fails becomes a note of `error`.
+        """
+        status: Status = "KILLED" if isinstance(error, INTERRUPTS) else "FAILED"
+        what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
+        try:
+            with uninterrupted(), impatient():
+                for run_id in find():
+                    self.close(run_id, status, {ERROR_TAG: what.partition("\n")[0][:500]})
+        except (UserError, MlflowException) as outage:
+            error.add_note(f"A run could not be closed: {outage}")
 
     def publish(self, trial: TrialRun, parent: str, run_id: str = "") -> str:
         """Writes a finished trial below `parent` in one go. Returns its run's id.
@@ -270,16 +284,5 @@ class Tracker(Reader):
         try:
             yield
         except INTERRUPTS as error:
-            self._abort(find, error)
+            self.abort(find, error)
             raise
-
-    def _abort(self, find: Callable[[], list[str]], error: BaseException) -> None:
-        """Closes runs because of `error`; tries once, for who stops a program does not wait for ten minutes."""
-        status: Status = "KILLED" if isinstance(error, INTERRUPTS) else "FAILED"
-        what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
-        try:
-            with uninterrupted(), impatient():
-                for run_id in find():
-                    self.close(run_id, status, {ERROR_TAG: what.partition("\n")[0][:500]})
-        except (UserError, MlflowException) as outage:
-            error.add_note(f"A run could not be closed: {outage}")

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import datasets
-from pipeline.config import Augment, Cell, TrainConfig
+from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Augment, Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here
 from pipeline.networks import backbones, devices, layerwise
@@ -37,10 +37,6 @@ from pipeline.training.schedules import Schedule
 BATCHNORM_MOMENTUM = 0.9
 CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
 SCORED_AT_ONCE = 32  # pictures of a validation batch at most; never more than of one to train on
-# The head that fine-tuning starts from: the best of a wave on the frozen features. ImageNet's own columns are best
-# trained further at 3e-5 on Stanford Dogs, a fresh head at 2e-3.
-HEAD_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-HEAD_EPOCHS = 20
 CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
 
 
@@ -61,7 +57,7 @@ class NetworkTrainer:
     def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
         self._dataset = dataset
         self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
-        self._heads = _HeadFirst(config, HeadTrainer(config, dataset, beside, run)) if config.finetunes else None
+        self.head_first = HeadFirst(config, HeadTrainer(config, dataset, beside, run)) if config.finetunes else None
         keras.utils.set_random_seed(config.seed)
         self.backbone = backbones.load(config.cell, config.weights)
         if config.precision != "float32":
@@ -73,7 +69,7 @@ class NetworkTrainer:
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
         """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
-        head = self._heads.on_train if self._heads else self._drawn
+        head = self.head_first.on_train if self.head_first else self._drawn
         return [
             self._fit(config, head, *self._cut, partial(schedules.of, [config]), watch, index)
             for index, config in enumerate(configs)
@@ -86,7 +82,7 @@ class NetworkTrainer:
         """
         config = dataclasses.replace(config, epochs=len(rates))
         rows = np.arange(len(self._dataset.train))
-        head = self._heads.on_everything if self._heads else self._drawn
+        head = self.head_first.on_everything if self.head_first else self._drawn
         fit = self._fit(config, head, rows, None, partial(schedules.Fixed, rates[:, None]))
         fit.require_finite()
         return fit
@@ -185,7 +181,7 @@ class NetworkTrainer:
             pictures = pictures.shuffle(len(rows), seed=config.seed)
         seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
         augmented = tf.data.Dataset.zip(pictures, seeds).map(
-            lambda picture, seed: (_augment(picture[0], seed, config.augment), picture[1]),
+            lambda picture, seed: (augment(picture[0], seed, config.augment), picture[1]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
@@ -214,15 +210,15 @@ class _Joined(keras.Model):
         return self._head(self._dropout(features, training=training))
 
 
-class _HeadFirst:
+class HeadFirst:
     """The heads that fine-tuning starts from."""
 
     def __init__(self, config: TrainConfig, trainer: HeadTrainer) -> None:
         self._trainer = trainer
-        self._config = dataclasses.replace(
-            config, epochs=HEAD_EPOCHS, beta_1=TrainConfig.beta_1, beta_2=TrainConfig.beta_2
+        self.config = dataclasses.replace(
+            config, epochs=HEAD_FIRST_EPOCHS, beta_1=TrainConfig.beta_1, beta_2=TrainConfig.beta_2
         )
-        wave = trainer.fit([dataclasses.replace(self._config, learning_rate=rate) for rate in HEAD_RATES])
+        wave = trainer.fit([dataclasses.replace(self.config, learning_rate=rate) for rate in HEAD_FIRST_RATES])
         self._best = max(wave, key=lambda fit: (fit.val_top1, -fit.curves["val_loss"][fit.best_epoch - 1]))
 
     @property
@@ -232,7 +228,7 @@ class _HeadFirst:
     @cached_property
     def on_everything(self) -> Head:
         """Trained on train + val, by the rates of the one on train."""
-        return self._trainer.refit(self._config, self._best.rates).best
+        return self._trainer.refit(self.config, self._best.rates).best
 
 
 def _later_than(told: int, watch: Watch) -> Watch:
@@ -244,7 +240,7 @@ def _later_than(told: int, watch: Watch) -> Watch:
     return later
 
 
-def _augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
+def augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
     """Shifts, and mirrors, one picture (r, r, 3) at random."""
     if kind == "none":
         return image

@@ -48,11 +48,11 @@ class HeadTrainer:
         self._scaling = Scaling.of(self.table.features[train])
         self._start = self._scaling.onto_scaled(start)
         self._labels = dataset.train.labels
-        self._train, self._val = self._samples(train, self._views), self._samples(val, self._views[:1])
+        self.train_samples, self.val_samples = self._samples(train, self._views), self._samples(val, self._views[:1])
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Head]]:
         """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
-        fits = heads.fit(self._train, self._val, self._start, configs, schedules.of(configs), watch)
+        fits = heads.fit(self.train_samples, self.val_samples, self._start, configs, schedules.of(configs), watch)
         return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Head]:

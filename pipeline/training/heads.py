@@ -162,7 +162,7 @@ class _Wave:
         """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
         rng = np.random.default_rng([self.shared.seed, epoch])
         order = rng.permutation(len(self.train.labels)).astype(np.int32)
-        self.state, loss, correct = _train_epoch(
+        self.state, loss, correct = train_epoch(
             self.train.features,
             self.train.labels,
             tf.constant(order),
@@ -204,7 +204,7 @@ def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: fl
 
 
 @tf.function(jit_compile=True)
-def _train_epoch(features, labels, order, kept, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
+def train_epoch(features, labels, order, kept, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
     """One epoch of every head.
 
     Args:

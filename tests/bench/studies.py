@@ -27,7 +27,7 @@ from pipeline import tracking
 from pipeline.config import SweepConfig
 from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
-from tests.studies import SPACE
+from tests.study_samples import SPACE
 from tuning import rounds, studies, tasks
 from tuning.publish import Publisher
 from tuning.storage import open_storage

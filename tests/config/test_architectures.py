@@ -49,7 +49,7 @@ def pictures() -> np.ndarray:
 @pytest.fixture(scope="module")
 def whole(name, pictures) -> keras.Model:
     """Keras' model with random weights, normalised so that it tells pictures apart."""
-    model = backbones._whole(small(name))
+    model = backbones.whole_model(small(name))
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
@@ -157,13 +157,13 @@ def test_imagenet_weights_are_asked_for_by_kerass_name(cell, file, tmp_path, mon
 
 @pytest.mark.slow
 def test_inceptions_weights_serve_at_another_resolution(monkeypatch):
-    built = backbones._whole
+    built = backbones.whole_model
 
     def whole(cell, weights=None, resolution=0):
         assert weights is None or resolution == 299
         return built(cell, None, resolution)
 
-    monkeypatch.setattr(backbones, "_whole", whole)
+    monkeypatch.setattr(backbones, "whole_model", whole)
     backbone = backbones.load(Cell(1.0, 224, "inception_v3"), "imagenet")
     assert backbone.model.input_shape == (None, 224, 224, 3)
     assert backbone.classifier.kernel.shape == (2048, 1000)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.shell.patience import Service, has_password, impatient, is_impatient, masked, patiently
+from pipeline.shell.patience import Service, has_password, impatient, masked, patiently
 
 
 class Away(Exception):
@@ -92,14 +92,11 @@ def test_what_no_time_mends_is_raised_at_once(waits, outages):
 
 
 def test_the_impatient_hear_of_it_at_once(waits, capsys):
-    assert not is_impatient()
     with impatient():
         with impatient():
             pass
-        assert is_impatient()
         with pytest.raises(Away):
             patiently(SERVICE, failing(1, Away()))
-    assert not is_impatient()
     assert (waits, capsys.readouterr().err) == ([], "")
 
 

@@ -11,7 +11,6 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
 
 from pipeline.shell.errors import Outage, UserError
-from pipeline.shell.patience import is_impatient
 from pipeline.tracking import outages
 
 
@@ -46,6 +45,7 @@ def test_what_may_pass_is_an_outage(error):
         (MlflowException("disk I/O error", TEMPORARILY_UNAVAILABLE), "put that right"),
         (MlflowException("API request to x failed with error code 401 != 200."), "set MLFLOW_TRACKING_USERNAME"),
         (MlflowException("Permission denied", PERMISSION_DENIED), "set MLFLOW_TRACKING_USERNAME"),
+        (MlflowException("The run x must be in the 'active' state. Current state is deleted."), "put that right"),
     ],
 )
 def test_what_a_person_must_mend_is_told_with_the_way(error, hint):
@@ -74,8 +74,12 @@ def test_the_impatient_give_a_silent_server_up_soon(monkeypatch, before):
     monkeypatch.setenv(outages.HTTP_TIMEOUT, before or "")
     if before is None:
         monkeypatch.delenv(outages.HTTP_TIMEOUT)
+
+    def fail() -> None:
+        raise TimeoutError("timed out")
+
     with outages.impatient():
         assert os.environ[outages.HTTP_TIMEOUT] == outages.IMPATIENT_TIMEOUT
-        assert is_impatient()
+        with pytest.raises(Outage):
+            outages.waiting(fail)
     assert os.environ.get(outages.HTTP_TIMEOUT) == before
-    assert not is_impatient()

@@ -229,7 +229,7 @@ def test_a_run_with_a_key_is_made_once_and_found_again(tracker):
     first = tracker.open("sweep", "prepare", key="k1")
     tracker.close(first, "KILLED", {"alpharho.error": "KeyboardInterrupt"})
     assert tracker.open("sweep", "prepare", key="k1") == first
-    assert tracker.is_open(first)
+    assert tracker.status(first) == "RUNNING"
     assert tracker.with_key("k1") == first
     assert tracker.with_key("k2") == ""
     assert tracker.open("sweep", "prepare", key="k2") != first

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 
 from pipeline import datasets
-from pipeline.config import TrainConfig
+from pipeline.config import HEAD_FIRST_RATES, TrainConfig
 from pipeline.networks import backbones, devices, layerwise
 from pipeline.shell.errors import UserError
 from pipeline.training import finetune
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.trainers import trainer_for
-from tests.memory import Room, shallow, with_room_for
+from tests.scarce_memory import Room, shallow, with_room_for
 
 CONFIG = TrainConfig(
     dataset="digits",
@@ -166,15 +166,14 @@ def test_mixed_precision_is_refused_without_a_gpu_before_anything_is_made(datase
 
 @pytest.mark.slow
 def test_mixed_precision_scales_the_loss_and_keeps_weights_and_answers_whole(dataset, fit, monkeypatch):
-    """Here on a processor, which does it slowly; on a GPU in tests/test_gpu.py."""
-    config, optimizers = dataclasses.replace(CONFIG, precision="mixed_float16"), []
-    on_epoch_begin = finetune._Recorder.on_epoch_begin
+    """Here on a processor, which does it slowly; on a GPU in test_gpu.py."""
+    config, optimizers, fit_in_keras = dataclasses.replace(CONFIG, precision="mixed_float16"), [], keras.Model.fit
 
-    def note_optimizer(self, *rest):
-        on_epoch_begin(self, *rest)
-        optimizers.append(self.model.optimizer)
+    def note_optimizer(self, *rest, **options):
+        optimizers.append(self.optimizer)
+        return fit_in_keras(self, *rest, **options)
 
-    monkeypatch.setattr(finetune._Recorder, "on_epoch_begin", note_optimizer)
+    monkeypatch.setattr(keras.Model, "fit", note_optimizer)
     trainer = NetworkTrainer(config, dataset)
     (mixed,) = trainer.fit([config])
     assert {type(optimizer).__name__ for optimizer in optimizers} == {"LossScaleOptimizer"}
@@ -198,8 +197,8 @@ def tuner(dataset, tmp_path_factory):
 
 
 def test_finetuning_starts_from_the_head_that_was_best_on_the_features(tuner, dataset):
-    frozen = HeadTrainer(tuner._heads._config, dataset)
-    rates = [dataclasses.replace(tuner._heads._config, learning_rate=rate) for rate in finetune.HEAD_RATES]
+    frozen = HeadTrainer(tuner.head_first.config, dataset)
+    rates = [dataclasses.replace(tuner.head_first.config, learning_rate=rate) for rate in HEAD_FIRST_RATES]
     best = max(fit.val_top1 for fit in frozen.fit(rates))
     (fit,) = tuner.fit([STILL])
     assert fit.val_top1 == pytest.approx(best)
@@ -208,14 +207,14 @@ def test_finetuning_starts_from_the_head_that_was_best_on_the_features(tuner, da
 
 
 def test_the_final_training_starts_from_a_head_that_saw_all(tuner):
-    on_train, on_everything = tuner._heads.on_train, tuner._heads.on_everything
+    on_train, on_everything = tuner.head_first.on_train, tuner.head_first.on_everything
     final = tuner.refit(STILL, np.array([1e-9]))
     np.testing.assert_allclose(final.best.weights[-2], on_everything.kernel, atol=1e-6)
     assert not np.allclose(on_everything.kernel, on_train.kernel, atol=1e-3)
 
 
 def test_only_the_last_blocks_move_and_no_moving_average(tuner):
-    before = [weight.copy() for weight in tuner._convolutions]
+    before = backbones.load(STILL.cell, STILL.weights).model.get_weights()
     (fit,) = tuner.fit([dataclasses.replace(STILL, learning_rate=0.003)])
     weights = [(layer.name, weight) for layer in tuner.backbone.model.layers for weight in layer.weights]
     block = layerwise.blocks(tuner.backbone.model)
@@ -236,7 +235,7 @@ def test_smoothed_labels_raise_the_loss_of_the_same_answers(tuner):
 @pytest.mark.parametrize("kind", ["flip_crop", "crop", "none"])
 def test_augmentation_moves_pixels_and_invents_none(kind):
     image = tf.reshape(tf.range(16 * 16 * 3, dtype=tf.float32), (16, 16, 3))
-    seen = [finetune._augment(image, tf.constant([0, number]), kind).numpy() for number in range(20)]
+    seen = [finetune.augment(image, tf.constant([0, number]), kind).numpy() for number in range(20)]
     assert all(picture.shape == (16, 16, 3) for picture in seen)
     assert set(np.unique(seen)) <= set(image.numpy().flat)
     mirrored = any(picture[8, 0, 0] > picture[8, -1, 0] for picture in seen)

@@ -51,16 +51,15 @@ def test_a_watch_may_stop_a_head(trainer):
 
 
 def test_the_samples_lie_on_the_device_for_as_long_as_the_trainer_lives(trainer):
-    wave = heads._Wave(trainer._train, trainer._val, trainer._start, [CONFIG], schedules.of([CONFIG]))
-    assert wave.train.features is trainer._train.features
-    assert wave.val.features is trainer._val.features
-    assert isinstance(wave.train.features, tf.Tensor)
+    for samples in (trainer.train_samples, trainer.val_samples):
+        assert isinstance(samples.features, tf.Tensor)
+        assert samples.on_device().features is samples.features  # what `fit` makes of them is no copy
 
 
 def test_a_trainer_that_is_left_leaves_its_memory(dataset, tmp_path):
     trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset)
     trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
-    held = [weakref.ref(samples.features) for samples in (trainer._train, trainer._val)]
+    held = [weakref.ref(samples.features) for samples in (trainer.train_samples, trainer.val_samples)]
     del trainer  # as tuning/search.py does when a cell rests
     assert [one() for one in held] == [None, None]
 
@@ -105,11 +104,11 @@ def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, 
     flipped = HeadTrainer(config, dataset)
     train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
     scaling = Scaling.of(np.asarray(trainer.table.features)[train])
-    np.testing.assert_allclose(flipped._val.features, trainer._val.features)
-    assert len(flipped._val.labels) == len(val)
+    np.testing.assert_allclose(flipped.val_samples.features, trainer.val_samples.features)
+    assert len(flipped.val_samples.labels) == len(val)
     seen = (flipped.table.features[train], flipped.table.mirrored.features[train])
-    np.testing.assert_array_equal(flipped._train.features, scaling.apply(np.concatenate(seen)))
-    np.testing.assert_array_equal(flipped._train.labels, np.tile(dataset.train.labels[train], 2))
+    np.testing.assert_array_equal(flipped.train_samples.features, scaling.apply(np.concatenate(seen)))
+    np.testing.assert_array_equal(flipped.train_samples.labels, np.tile(dataset.train.labels[train], 2))
     both = Samples(
         scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored.features))),
         np.tile(dataset.train.labels, 2),

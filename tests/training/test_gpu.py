@@ -68,7 +68,7 @@ def test_finetuning_gives_finite_scores_and_tables_lie_on_the_gpu(gpu, precision
     assert not fit.failure
     assert np.isfinite([curve[-1] for curve in fit.curves.values()]).all()
     assert fit.val_top1 > 0.5
-    assert "GPU" in HeadTrainer(config, dataset)._train.features.device
+    assert "GPU" in HeadTrainer(config, dataset).train_samples.features.device
 
 
 def test_the_bench_is_refused_where_there_is_none():

@@ -202,13 +202,13 @@ def test_without_validation_nobody_is_asked(samples):
 def test_fewer_slots_are_compiled_for_where_that_pays_and_once(samples, monkeypatch):
     configs, watch = [*FIVE, *FIVE[:2]], stopping({1: {0, 1, 2, 3}})
     fit(samples, configs)
-    before = heads._train_epoch.experimental_get_tracing_count()
+    before = heads.train_epoch.experimental_get_tracing_count()
     fit(samples, configs, watch=watch)
-    assert heads._train_epoch.experimental_get_tracing_count() == before
+    assert heads.train_epoch.experimental_get_tracing_count() == before
     monkeypatch.setattr(heads, "WORTH_COMPILING", 0)
     for _again in range(2):
         fit(samples, configs, watch=watch)
-        assert heads._train_epoch.experimental_get_tracing_count() == before + 1
+        assert heads.train_epoch.experimental_get_tracing_count() == before + 1
 
 
 @pytest.mark.parametrize(

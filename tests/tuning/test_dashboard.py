@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import free_port
-from tests.studies import NAME, open_study, run_round
+from tests.study_samples import NAME, open_study, run_round
 
 pytest.importorskip("optuna_dashboard", reason="no optuna-dashboard: install the extra `dashboard`")
 

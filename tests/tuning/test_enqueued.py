@@ -7,7 +7,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.shell.errors import UserError
-from tests.studies import CONFIG, NAME, draws, open_study, run_round
+from tests.study_samples import CONFIG, NAME, draws, open_study, run_round
 from tuning import studies
 from tuning.search_space import DISTRIBUTIONS
 

@@ -13,7 +13,7 @@ from pipeline.features import kept
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
-from tests.studies import open_study
+from tests.study_samples import open_study
 from tuning import prune, studies
 from tuning.storage import driver_lock
 

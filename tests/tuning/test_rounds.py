@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from tests.studies import CONFIG, complete, diverged, draws, open_study, run_round
+from tests.study_samples import CONFIG, complete, diverged, draws, open_study, run_round
 from tuning.rounds import Task, next_round
 from tuning.studies import TASK
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.shell.errors import UserError
-from tests.studies import NAME, complete, diverged, open_study, run_round
+from tests.study_samples import NAME, complete, diverged, open_study, run_round
 from tuning import status, studies
 
 

@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 
 from pipeline.shell import patience
 from pipeline.shell.errors import UserError
-from tests.studies import open_study, run_round
+from tests.study_samples import open_study, run_round
 from tuning import storage
 from tuning.storage import DriverLock, driver_lock, open_existing, open_storage, waiting
 

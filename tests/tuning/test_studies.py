@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.config import SweepConfig
 from pipeline.shell.errors import UserError
-from tests.studies import BASE, CELL, CONFIG, NAME, SETTINGS, complete, diverged, open_study, run_round
+from tests.study_samples import BASE, CELL, CONFIG, NAME, SETTINGS, complete, diverged, open_study, run_round
 from tuning import studies
 from tuning.storage import open_storage
 
@@ -120,7 +120,7 @@ def test_a_search_in_which_every_trial_diverged_says_why(url):
     assert studies.count(study.trials) == {"complete": 0, "pruned": 0, "failed": 8}
     assert studies.left(study.trials, 20) == 20
     assert studies.left(study.trials, 4) == 0
-    with pytest.raises(studies.NoFinishedTrialError, match="train_loss is nan"):
+    with pytest.raises(studies.CellFailedError, match="train_loss is nan"):
         studies.best(study.trials, NAME)
 
 
@@ -139,15 +139,27 @@ def test_a_study_of_that_name_that_another_program_made_is_refused(url):
     assert "\n" not in str(refusal.value)
 
 
-def test_an_empty_study_of_a_driver_that_died_at_once_is_gone_on_with(url):
-    optuna.create_study(storage=open_storage(url), study_name=NAME, direction="maximize")
+@pytest.mark.parametrize("written", [(), ("settings",), ("settings", "database")])
+def test_a_study_of_a_driver_that_died_while_it_began_it_is_gone_on_with(url, written):
+    study = optuna.create_study(storage=open_storage(url), study_name=NAME, direction="maximize")
+    for name in written:
+        study.set_user_attr(name, "x")
     assert len(run_round(open_study(url))) == 8
 
 
-def test_trials_that_another_program_doubled_are_refused(url):
+def test_a_trial_that_optuna_wrote_twice_counts_once(url):
+    """As it does where a database commits, and dies before it says so."""
     study = open_study(url)
     (first, *_others) = run_round(study)
     study.study.add_trial(first)
+    assert len(open_study(url).trials) == 8
+
+
+def test_trials_that_another_program_renumbered_are_refused(url):
+    study = open_study(url)
+    (first, second, *_others) = run_round(study)
+    second.set_user_attr("index", first.user_attrs["index"])
+    study.study.add_trial(second)
     with pytest.raises(UserError, match="both with the index 0"):
         open_study(url)
 

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.training.fit import Fit
-from tests.studies import BASE, SPACE
+from tests.study_samples import BASE, SPACE
 from tuning import sampling, tasks
 from tuning.tasks import Epoch
 
@@ -83,6 +83,22 @@ def test_only_networks_tell_when_each_epoch_ended(freeze_conv):
     (found,), told, _trials = run(Learner([0.1]), freeze_conv=freeze_conv)
     assert found.fit.get("epoch_ends") == (None if freeze_conv else [epoch.ended for epoch in told])
     assert found.fit["started"] <= told[0].ended <= found.fit["ended"]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_network_that_diverges_has_an_end_of_its_last_epoch(epoch):
+    """Of which the watch is not told."""
+
+    class Diverging(Learner):
+        def fit(self, configs, watch):
+            for number in range(1, epoch):
+                watch(number, np.arange(1), {"val_top1": np.array([0.5]), "val_loss": np.array([1.0])})
+            curve = {"val_top1": np.full(epoch, 0.5), "val_loss": np.array([1.0] * (epoch - 1) + [np.nan])}
+            return [Fit(curve, 1, None, f"val_loss is nan in epoch {epoch}")]
+
+    (found,), _told, _trials = run(Diverging([0.1]), freeze_conv=False)
+    assert len(found.fit["epoch_ends"]) == epoch
+    assert found.fit["epoch_ends"][-1] == found.fit["ended"]
 
 
 def test_a_task_runs_the_same_after_a_journey():

@@ -15,7 +15,7 @@ import optuna
 from rich.table import Table
 
 from pipeline import datasets, tracking
-from pipeline.config import Cell, SweepConfig
+from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Cell, SweepConfig
 from pipeline.datasets import Dataset
 from pipeline.features.table import CELLS_AT_ONCE, has_table, rows_left
 from pipeline.networks import backbones, sizes
@@ -112,7 +112,7 @@ def _begun(config: SweepConfig, dataset: Dataset) -> dict[Cell, CellStudy]:
     there = set(optuna.get_all_study_names(storage))
     for cell in config.cells:
         name, settings = studies.named(config, cell, dataset)
-        if name in there:
+        if name in there and studies.IDENTITY in optuna.load_study(study_name=name, storage=storage).user_attrs:
             found[cell] = studies.open_study(storage, name, settings, database="")
     return found
 
@@ -178,9 +178,9 @@ def _of_heads_first(config: SweepConfig, cells: list[Cell], dataset: Dataset) ->
     """Seconds for the heads that fine-tuning starts from, feature tables included."""
     if not config.finetunes:
         return 0.0
-    count = len(finetune.HEAD_RATES)
+    count = len(HEAD_FIRST_RATES)
     frozen = dataclasses.replace(config, freeze_conv=True, unfreeze="all")
-    heads = dataclasses.replace(frozen, epochs=finetune.HEAD_EPOCHS, trials=count, wave=count, pruner="none")
+    heads = dataclasses.replace(frozen, epochs=HEAD_FIRST_EPOCHS, trials=count, wave=count, pruner="none")
     first = _of_cells(heads, cells, dataset, {})
     return first.features + first.trials + first.finals
 

@@ -11,7 +11,7 @@ from pipeline.features.engines.keras import Keras
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.shell.errors import UserError
-from tests.memory import Room, with_room_for
+from tests.scarce_memory import Room, with_room_for
 
 
 @pytest.fixture(scope="module")
