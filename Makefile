@@ -35,7 +35,6 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.reports
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.scale
-	$(BIN)/python -m pytest -m quiet -n 0
 	$(BIN)/python -m tests.bench.extraction
 
 bench-gpu: .venv/ready-dev

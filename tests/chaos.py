@@ -41,22 +41,22 @@ LIMIT = 300.0  # s, for the last driver to end
 
 
 @dataclass(frozen=True)
-class Place:
+class Stores:
     """Where a sweep keeps what it finds; both URLs are SQLAlchemy's."""
 
     optuna: str
     mlflow: str
 
 
-def undisturbed(folder: Path, flags: Sequence[str] = FLAGS) -> tuple[Place, float]:
+def undisturbed(folder: Path, flags: Sequence[str] = FLAGS) -> tuple[Stores, float]:
     """A sweep on sqlite that nobody harms, and the seconds that it took."""
-    place = on_sqlite(folder)
-    return place, drivers.run(folder, [*flags, f"--storage={place.optuna}"])
+    stores = on_sqlite(folder)
+    return stores, drivers.run(folder, [*flags, f"--storage={stores.optuna}"])
 
 
-def on_sqlite(folder: Path) -> Place:
+def on_sqlite(folder: Path) -> Stores:
     folder.mkdir(parents=True, exist_ok=True)
-    return Place(f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db")
+    return Stores(f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db")
 
 
 class Harm:
@@ -101,10 +101,14 @@ class Harm:
             self.say(f"driver {driver.pid} is killed")
         self._note_end(driver, (0, -9, REFUSED))
 
-    def refuse(self) -> None:
-        """A driver that is to end with a line."""
-        driver = self._start()
+    def refuse(self, features: Path, fill: Callable[[bool], None]) -> None:
+        """A driver whose disk is full when it has begun with feature tables, which is to end with a line."""
+        driver, deadline = self._start(), time.monotonic() + LIMIT
+        while not list(features.glob("*.part")) and driver.code is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        fill(True)
         driver.wait(LIMIT)
+        fill(False)
         self._note_end(driver, (REFUSED,))
 
     def finish(self) -> None:
@@ -129,7 +133,7 @@ class Harm:
             self.findings.append(f"driver {driver.pid} ended with {driver.code}, wanted {expected}: {said}")
 
 
-def differences(one: Place, other: Place) -> list[str]:
+def differences(one: Stores, other: Stores) -> list[str]:
     """Between what two sweeps found, times apart."""
     ours, theirs = read_trials(one.optuna), read_trials(other.optuna)
     found = [f"studies {sorted(ours)} and {sorted(theirs)}"] if ours.keys() != theirs.keys() else []
@@ -164,11 +168,11 @@ def small_disk(folder: Path) -> Iterator[Callable[[bool], None]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def chaos(reference: Place, seconds: float, folder: Path, seed: int, kills: int = 20) -> list[str]:
+def chaos(reference: Stores, seconds: float, folder: Path, seed: int, kills: int = 20) -> list[str]:
     """Harms one sweep; what is wrong at its end, a line each. `seconds`: what the undisturbed `reference` took."""
     with Postgres() as postgres, small_disk(folder / "work") as fill:
-        place = Place(postgres.create("optuna"), postgres.create("mlflow"))
-        with MlflowServer(place.mlflow, folder / "mlflow", SERVER_OPTIONS) as server:
+        stores = Stores(postgres.create("optuna"), postgres.create("mlflow"))
+        with MlflowServer(stores.mlflow, folder / "mlflow", SERVER_OPTIONS) as server:
             storage = postgres.url("optuna").replace(f":{postgres.password}@", "@")
             flags = [*FLAGS, f"--storage={storage}", f"--work_dir={folder / 'work'}"]
             environment = {"MLFLOW_TRACKING_URI": server.address, "PGPASSWORD": postgres.password}
@@ -185,10 +189,8 @@ def chaos(reference: Place, seconds: float, folder: Path, seed: int, kills: int 
                 postgres.restart()
                 harm.say("PostgreSQL was restarted")
 
-            fill(True)
-            harm.refuse()
+            harm.refuse(folder / "work" / "features", fill)
             harm.say("a driver was refused, since the disk is full")
-            fill(False)
             events = [restart_mlflow, restart_postgres, restart_mlflow]
             harm.random.shuffle(events)
             for number, event in enumerate(events):
@@ -196,7 +198,7 @@ def chaos(reference: Place, seconds: float, folder: Path, seed: int, kills: int 
                 harm.kill(kills * (number + 1) // len(events) - harm.killed)
             harm.finish()
             harm.say(f"undisturbed to the end, after {harm.killed} drivers that were killed at work")
-        wrong = [*harm.findings, *faults(place.optuna, place.mlflow, CELLS, TRIALS), *differences(reference, place)]
+        wrong = [*harm.findings, *faults(stores.optuna, stores.mlflow, CELLS, TRIALS), *differences(reference, stores)]
         if harm.killed < kills:
             wrong.append(f"wanted {kills} drivers killed at work. Received: {harm.killed}. Try: a shorter LIFE")
         return wrong

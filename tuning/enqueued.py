@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.shell.errors import UserError
 from tuning.search_space import Space, understood
-from tuning.studies import CellStudy, is_own
+from tuning.studies import OURS, CellStudy, is_own
 
 _FIXED = "fixed_params"  # Optuna's key, in a trial's system attributes, for what `enqueue_trial` was given
 
@@ -38,9 +38,9 @@ def admit(study: CellStudy, space: Space) -> None:
     Raises UserError where a waiting trial asks for what is not of `space`; it is marked as failed, so that the next
     start goes on.
     """
-    finished = _trials(study, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    study.scales = _scales(study.name, [trial for trial in finished if not is_own(trial)], space)
-    study.added = [lesson for trial in finished if (lesson := _lesson(trial, space))]
+    theirs = [trial for trial in _trials(study, *TrialState) if not is_own(trial)]
+    study.columns = _columns(theirs, space)
+    study.added = [lesson for trial in theirs if (lesson := _lesson(trial, space))]
     _found, refused = look(study, space)
     if refused:
         raise UserError(
@@ -65,7 +65,7 @@ def look(study: CellStudy, space: Space) -> tuple[list[Enqueued], list[str]]:
 
 def finish(study: CellStudy, index: int, number: int, trial: FrozenTrial) -> None:
     """Writes all that `trial` says into the trial `number`."""
-    storage = study.storage
+    storage, written = study.storage, study.as_written(trial)
 
     def write() -> None:
         """Step by step, over what an earlier attempt has written."""
@@ -75,9 +75,9 @@ def finish(study: CellStudy, index: int, number: int, trial: FrozenTrial) -> Non
             return
         if there.state == TrialState.WAITING:
             storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-        for name in trial.params.keys() - there.params.keys():
-            distribution = study.scales.get(name, trial.distributions[name])
-            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(trial.params[name]), distribution)
+        for name in written.params.keys() - there.params.keys():
+            distribution = written.distributions[name]
+            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(written.params[name]), distribution)
         for step, value in trial.intermediate_values.items():
             storage.set_trial_intermediate_value(trial_id, step, value)
         for name, kept in trial.system_attrs.items():
@@ -108,7 +108,7 @@ def _lesson(trial: FrozenTrial, space: Space) -> FrozenTrial | None:
 
     It must tell all three values: the sampler draws together what all of its trials have.
     """
-    if is_own(trial) or trial.state != TrialState.COMPLETE or trial.value is None:
+    if trial.state != TrialState.COMPLETE or trial.value is None:
         return None
     try:
         params = understood(trial.params, space)
@@ -119,18 +119,14 @@ def _lesson(trial: FrozenTrial, space: Space) -> FrozenTrial | None:
     return create_trial(value=trial.value, params=params, distributions=dict(space))
 
 
-def _scales(name: str, trials: Sequence[FrozenTrial], space: Space) -> dict[str, FloatDistribution]:
-    """See CellStudy.scales. Raises UserError where a person gave one of the three as anything but a float."""
-    found: dict[str, FloatDistribution] = {}
+def _columns(trials: Sequence[FrozenTrial], space: Space) -> dict[str, tuple[str, FloatDistribution]]:
+    """See CellStudy.columns."""
+    found: dict[str, tuple[str, FloatDistribution]] = {}
     for trial in trials:
-        for known, own in space.items():
-            theirs = trial.distributions.get(known, own)
+        for name, own in space.items():
+            theirs = trial.distributions.get(name, own)
             if not isinstance(theirs, FloatDistribution):
-                raise UserError(
-                    f"wanted {known} as a float in every trial of the study {name}. Received: trial {trial.number}, "
-                    f"a {type(theirs).__name__}, beside which Optuna takes no other. Try: delete the study "
-                    f"(`optuna delete-study --study-name {name}`), or name another --storage"
-                )
-            if theirs.log != own.log:
-                found[known] = FloatDistribution(own.low, own.high)
+                found[name] = f"{name}{OURS}", own
+            elif theirs.log != own.log:
+                found[name] = name, FloatDistribution(own.low, own.high)
     return found

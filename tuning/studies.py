@@ -7,6 +7,7 @@ that came of it (tasks.Outcome). Trials without an index are a person's own.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import uuid
@@ -45,6 +46,8 @@ SETTINGS = "settings"
 TOTAL = "trials"  # how many were asked for last
 TESTED = "tested_with"  # how many trials were done when the best was tested; a metric of the cell's run, too
 FEATURES = "features"  # what they are of: pictures (digests of the splits), cell, and weights (digest of the backbone)
+
+OURS = "_drawn"  # ends a hyperparameter's name in the database where a person's trials have it as another kind
 
 # User attributes of a trial.
 INDEX, TASK, ENQUEUED, FIT = "index", "task", "enqueued", "fit"
@@ -97,8 +100,8 @@ class CellStudy:
     Attributes:
         ended: the search's own trials by index, ascending.
         added: what a person added with a value; it teaches the sampler, and is never the winner.
-        scales: distributions to write hyperparameters under, where a person's trials have linear ones: within a study
-            Optuna takes no second scale. What is drawn stays logarithmic.
+        columns: hyperparameter -> (name, distribution) to write it under, where a person's trials have another one:
+            within a study Optuna takes no second scale of a name, and no second kind. What is drawn stays the same.
     """
 
     study: optuna.Study
@@ -108,7 +111,7 @@ class CellStudy:
     attributes: dict[str, Any]
     ended: dict[int, FrozenTrial] = field(default_factory=dict)
     added: list[FrozenTrial] = field(default_factory=list)
-    scales: dict[str, FloatDistribution] = field(default_factory=dict)
+    columns: dict[str, tuple[str, FloatDistribution]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -131,14 +134,23 @@ class CellStudy:
 
     def add(self, index: int, trial: FrozenTrial) -> None:
         """Writes a trial that has ended, in one transaction, and once, even where the answer to it is lost."""
-        trial.distributions = {**trial.distributions, **self.scales}
+        written = self.as_written(trial)
 
         def unless_there() -> None:
+            """For an attempt whose answer was lost."""
             if not any(there.user_attrs.get(INDEX) == index for there in self.study.get_trials(deepcopy=False)):
-                self.study.add_trial(trial)
+                self.study.add_trial(written)
 
-        self.call(lambda: self.study.add_trial(trial), unless_there)
+        self.call(lambda: self.study.add_trial(written), unless_there)
         self.file(index, trial)
+
+    def as_written(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial under the names and distributions of `columns`."""
+        columns = {name: self.columns.get(name, (name, own)) for name, own in trial.distributions.items()}
+        written = copy.copy(trial)
+        written.params = {columns[name][0]: value for name, value in trial.params.items()}
+        written.distributions = dict(columns.values())
+        return written
 
     def file(self, index: int, trial: FrozenTrial) -> None:
         """Into the driver's copy."""
@@ -180,6 +192,7 @@ def open_study(storage: RDBStorage, name: str, settings: Mapping[str, str], data
     """
 
     def begin() -> optuna.Study:
+        """Makes no second one where an answer was lost."""
         if name in optuna.get_all_study_names(storage):
             return optuna.load_study(storage=storage, study_name=name)
         return optuna.create_study(storage=storage, study_name=name, direction="maximize")
@@ -215,7 +228,7 @@ def is_own(trial: FrozenTrial) -> bool:
 
 def _by_index(name: str, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
     found: dict[int, FrozenTrial] = {}
-    for trial in filter(is_own, trials):
+    for trial in map(_as_drawn, filter(is_own, trials)):
         index = trial.user_attrs[INDEX]
         if index in found:
             if trial.user_attrs[FIT] == found[index].user_attrs[FIT]:
@@ -227,6 +240,13 @@ def _by_index(name: str, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial
             )
         found[index] = trial
     return dict(sorted(found.items()))
+
+
+def _as_drawn(trial: FrozenTrial) -> FrozenTrial:
+    """The reverse of CellStudy.as_written, distributions apart."""
+    read = copy.copy(trial)
+    read.params = {name.removesuffix(OURS): value for name, value in trial.params.items()}
+    return read
 
 
 def failure(trial: FrozenTrial) -> str:

@@ -25,7 +25,7 @@ class DataConfig:
     work_dir: str = "work"
     """where feature tables are kept"""
     experiment: str = "alpharho"
-    """MLflow experiment (inside `mlflow run` the project's own experiment is used)"""
+    """MLflow experiment; where it is not given, that of `mlflow run`, or of MLFLOW_EXPERIMENT_NAME or _ID"""
     seed: int = 0
     """of the cut, the initial heads, the batches and the search"""
     val_fraction: float = 0.15

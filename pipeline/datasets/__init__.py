@@ -8,11 +8,11 @@ import numpy as np
 
 from pipeline.config import DataConfig
 from pipeline.datasets import digits, folder, letters, splits, tfds_images
-from pipeline.datasets.pictures import Dataset, Split, check_readable
+from pipeline.datasets.pictures import Dataset, Split, check_readable, unreadable_named
 from pipeline.datasets.splits import cut
 from pipeline.shell.errors import UserError
 
-__all__ = ["Dataset", "Split", "check_readable", "cut", "load"]
+__all__ = ["Dataset", "Split", "check_readable", "cut", "load", "unreadable_named"]
 
 _OWN = {"digits": digits.load, "letters": letters.load}
 

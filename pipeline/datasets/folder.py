@@ -34,7 +34,6 @@ def load(config: DataConfig) -> Dataset:
 
     The data set is known by the folder's own name and by what is in it, however its path is spelled.
 
-
     Raises UserError where the folders are not as described above.
     """
     root = _root(config.dataset.removeprefix(PREFIX))
@@ -58,7 +57,7 @@ def load(config: DataConfig) -> Dataset:
 
 
 def _root(path: str) -> Path:
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))  # unlike Path's own it leaves ~ where there is no home
     if not path or not root.is_dir():
         received = "no path" if not path else f"{path!r}, which is " + ("a file" if root.exists() else "not there")
         raise UserError(f"wanted a folder of pictures, {_LAYOUT}. Received: {received}. Try: --dataset folder:PATH")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -12,6 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.shell.cores import cores
+from pipeline.shell.errors import UserError
+
+# Damaged, gone, not to be read, a TFRecord that is cut off.
+_UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,21 +108,18 @@ class Dataset:
 
     @cached_property
     def test(self) -> Split:
+        """Read once."""
         return self.read_test()
 
     @property
     def source(self) -> str:
+        """Name and version, for people."""
         return f"{self.name}:{self.version}"
 
     @property
     def num_classes(self) -> int:
+        """How many there are to tell apart."""
         return len(self.class_names)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over name, version, class names and both splits; reads the test split."""
-        parts = (self.name, self.version, *self.class_names, self.train.digest, self.test.digest)
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def from_arrays(name: str, pictures: np.ndarray, labels: np.ndarray, source: str) -> Split:
@@ -168,6 +175,22 @@ def check_readable(split: Split, progress: Callable[[int], None] | None = None) 
     if progress:
         progress(len(split) - checked)
     return _reasons(split.subset(np.flatnonzero(~readable)))
+
+
+@contextmanager
+def unreadable_named(split: Split) -> Iterator[None]:
+    """Raises UserError, which names a picture of `split`, where tensorflow ends the block since it cannot read one."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        unreadable = check_readable(split)
+        if not unreadable:
+            raise
+        name, reason = unreadable[0]
+        raise UserError(
+            f"wanted pictures that can be decoded. Received: {name} ({reason}), the first of {len(unreadable)}. "
+            "Try: mend or remove it, or leave such pictures out with --skip_unreadable"
+        ) from error
 
 
 def plain(error: tf.errors.OpError) -> str:

@@ -27,8 +27,8 @@ from pipeline.shell.errors import UserError
 
 # TFDS asks ten times, with pauses that double, before it admits that there is no network (204 s, measured), and waits
 # for an answer without end. Four more tries take 3 s.
-_DOWNLOAD_RETRIES = 4
-_TIMEOUTS = (10, 60)  # s, to connect and between two packets
+DOWNLOAD_RETRIES = 4
+TIMEOUTS = (10, 60)  # s, to connect and between two packets
 
 # No network, a full disk, a changed file, files that a person must fetch by hand, a missing Python package.
 _PREPARE_ERRORS = (
@@ -76,7 +76,7 @@ def _open(config: DataConfig) -> tfds.core.DatasetBuilder:
         close = difflib.get_close_matches(config.dataset.lower(), {*KNOWN_DATASETS, *tfds.list_builders()})
         raise UserError(
             f"wanted {', '.join(KNOWN_DATASETS)} or any image classification set of TFDS. "
-            f"Received: {config.dataset!r}." + (f" Try: did you mean {' or '.join(close)}?" if close else "")
+            f"Received: {config.dataset!r}." + (f" Try: {' or '.join(close)}" if close else "")
         ) from error
     except (ValueError, AssertionError, ImportError, OSError, ParseError) as error:
         raise UserError(
@@ -192,8 +192,8 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _impatient_downloads() -> Iterator[None]:
     patient = downloader.MAX_RETRIES, downloader._open_url
-    downloader.MAX_RETRIES = _DOWNLOAD_RETRIES
-    downloader._open_url = partial(downloader._open_url, timeout=_TIMEOUTS)
+    downloader.MAX_RETRIES = DOWNLOAD_RETRIES
+    downloader._open_url = partial(downloader._open_url, timeout=TIMEOUTS)
     try:
         yield
     finally:

@@ -17,12 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Cell, EngineName, Precision
-from pipeline.datasets import Split, check_readable
+from pipeline.datasets import Split, unreadable_named
 from pipeline.features import engines
 from pipeline.features.engines import Engine
 from pipeline.networks.backbones import Backbone, preprocess, preprocessing
 from pipeline.shell.cores import cores
-from pipeline.shell.errors import UserError
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
 QUEUED = 2  # decoded batches that wait for a lane
@@ -74,13 +73,14 @@ def features_of(
     *,
     tell: Callable[[Made], None],
 ) -> None:
-    """Computes features of `split` from the first row wanted to the last picture. A task: it writes nothing.
+    """Computes features of `split` from the first row wanted to the last picture. A task: it writes nothing
+    but LiteRT's models, which this machine may need again.
 
     Args:
         wanted: one or more.
         work_dir: where this machine keeps LiteRT's converted models.
-        tell: called once with no pictures when the engines are ready, and then with the features of some pictures after
-            the other, in their order.
+        tell: called once with no pictures when the engines are ready, and then with one batch of features after the
+            other, in the order of the pictures.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), there is no such engine, no GPU for mixed precision, or no
@@ -89,12 +89,7 @@ def features_of(
     begin = min(one.begin for one in wanted)
     batches = _batches(split, begin, [one.backbone.cell for one in wanted])
     first = next(batches)
-    made: dict[int, Engine] = {}  # both views of a backbone share one
-    for one in wanted:
-        if id(one.backbone) not in made:
-            sample = first[_form(one.backbone.cell)]
-            made[id(one.backbone)] = engines.make(engine, one.backbone, work_dir, sample, precision)
-    mine = [made[id(one.backbone)] for one in wanted]
+    mine = _engines(wanted, engine, work_dir, first, precision)
     lanes = [
         partial(_features, engine, _form(one.backbone.cell), one.mirrored)
         for one, engine in zip(wanted, mine, strict=True)
@@ -130,6 +125,18 @@ def features_of(
             hand_over()
 
 
+def _engines(
+    wanted: Sequence[Wanted], engine: EngineName, work_dir: str, sample: Pictures, precision: Precision
+) -> list[Engine]:
+    """One for each of `wanted`; both views of a backbone share theirs."""
+    made: dict[int, Engine] = {}
+    for one in wanted:
+        if id(one.backbone) not in made:
+            pictures = sample[_form(one.backbone.cell)]
+            made[id(one.backbone)] = engines.make(engine, one.backbone, work_dir, pictures, precision)
+    return [made[id(one.backbone)] for one in wanted]
+
+
 def _features(engine: Engine, form: str, mirrored: bool, pictures: Pictures) -> np.ndarray:
     """float32 (n, d)."""
     return engine(np.ascontiguousarray(pictures[form][:, :, ::-1]) if mirrored else pictures[form])
@@ -157,14 +164,5 @@ def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Pictur
         .prefetch(QUEUED)
         .with_options(options)
     )
-    try:
+    with unreadable_named(split):
         yield from pictures.as_numpy_iterator()
-    except tf.errors.InvalidArgumentError as error:
-        unreadable = check_readable(split)
-        if not unreadable:
-            raise
-        name, reason = unreadable[0]
-        raise UserError(
-            f"wanted pictures that can be decoded. Received: {name} ({reason}), the first of {len(unreadable)}. "
-            "Try: mend or remove it, or leave such pictures out with --skip_unreadable"
-        ) from error

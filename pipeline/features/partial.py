@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,18 +41,21 @@ class Partial:
         self._buffer: list[np.ndarray] = []
         self._seconds = 0.0  # that the buffer took
         # Written through a file, not a memory map: on a full disk the map would end the process with SIGBUS.
-        self._file, self._journal, self._lines = self._open()
+        with _named(self._beside):
+            self._file, self._journal, self._lines = self._open()
         self.rows = sum(line["rows"] for line in self._lines)
 
     def __enter__(self) -> Partial:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._journal.close()
+        for file in (self._file, self._journal):
+            with contextlib.suppress(OSError):  # of a full disk; it was told when it was written to
+                file.close()
 
     @property
     def is_whole(self) -> bool:
+        """Whether all rows are there."""
         return self.rows == self._shape[0]
 
     def add(self, begin: int, features: np.ndarray, engine: str, seconds: float) -> None:
@@ -75,7 +80,8 @@ class Partial:
         self._buffer.append(features)
         self._seconds += seconds
         if next_row + len(features) - self.rows >= CHUNK or next_row + len(features) == self._shape[0]:
-            self._append(np.concatenate(self._buffer), engine)
+            with _named(self._beside):
+                self._append(np.concatenate(self._buffer), engine)
             self._buffer, self._seconds = [], 0.0
 
     def finish(self) -> None:
@@ -88,7 +94,8 @@ class Partial:
             "sha256": hash_of(self._beside / "features.npy"),
             "pictures_per_second": self.rows / seconds,
         }
-        (self._beside / ABOUT).write_text(json.dumps(about, indent=1))
+        with _named(self._beside):
+            (self._beside / ABOUT).write_text(json.dumps(about, indent=1))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._beside.rename(self._folder)
         (self._folder / JOURNAL).unlink()  # last: till the renaming it is what a new start goes by
@@ -154,6 +161,16 @@ class Partial:
 
     def _bytes(self, rows: int) -> int:
         return rows * self._shape[1] * 4
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Names `folder` in an error of the disk, which says no name where a file is open already."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(folder)
+        raise
 
 
 def hash_of(path: Path) -> str:

@@ -92,10 +92,8 @@ def load_table(
             for other in beside if missing else ():
                 if len({id(entry.backbone) for entry in missing}) == CELLS_AT_ONCE:
                     break
-                found, seen = (
-                    _Entry.all(split, source, other, work_dir, views, precision),
-                    {one.folder for one in missing},
-                )
+                seen = {one.folder for one in missing}
+                found = _Entry.all(split, source, other, work_dir, views, precision)
                 missing += [one for one in found if one.folder not in seen and not one.folder.exists()]
             if missing:
                 _make(missing, split, engine, work_dir, precision, run)
@@ -116,7 +114,10 @@ def rows_left(
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
-    """Whether there is a table of the split called `name`, told without reading that split's pictures."""
+    """Whether there is a table of the split called `name`, told without reading that split's pictures.
+
+    By the data set's name, so one that equal pictures of another name have is not seen.
+    """
     wanted = {"data": source, "split": name, "cell": backbone.cell.name, "weights": backbone.digest}
     return any(kept.kind == "table" and wanted.items() <= kept.about.items() for kept in tables(work_dir))
 
@@ -185,7 +186,8 @@ class _Entry:
         features = np.load(self.folder / "features.npy", mmap_mode="r")
         if len(features) != self.rows:
             raise ValueError(f"{len(features)} rows for {self.rows} pictures")
-        (self.folder / JOURNAL).unlink(missing_ok=True)  # left by a process that died when all was done
+        with contextlib.suppress(OSError):  # not there, which a disk that is read-only tells by an error of its own
+            (self.folder / JOURNAL).unlink()  # left by a process that died when all was done
         return FeatureTable(self.folder.name, features, about["pictures_per_second"])
 
 

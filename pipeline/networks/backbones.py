@@ -214,7 +214,7 @@ def _imagenet(cell: Cell) -> keras.Model:
     """Keras' model with its 1000-way head; one file serves the features and head_init alike."""
     trained_at = cell.architecture.trained_at(cell.resolution)
     file = cell.architecture.file_for(cell.alpha, cell.resolution)
-    folder = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"), "models")
+    folder = _keras_home() / "models"
     try:
         whole = _from_cache(cell, trained_at, folder / file)
     # Keras raises a plain Exception where a download fails, and OSError or ValueError where a cached file is damaged.
@@ -228,6 +228,12 @@ def _imagenet(cell: Cell) -> keras.Model:
     resized = whole_model(cell)
     resized.set_weights(whole.get_weights())
     return resized
+
+
+def _keras_home() -> Path:
+    """Keras' own folder, which is below /tmp for who has no home that can be written."""
+    home = Path(os.path.expanduser("~"))
+    return Path(os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras")
 
 
 def _from_file(cell: Cell, weights: str, path: Path) -> Backbone:

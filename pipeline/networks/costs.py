@@ -51,22 +51,9 @@ def pointwise_mult_adds(in_channels: int, out_channels: int, side: int) -> int:
     return in_channels * out_channels * side**2
 
 
-def separable_mult_adds(kernel: int, in_channels: int, out_channels: int, side: int) -> int:
-    """D_K^2 · M · D_F^2 + M · N · D_F^2 (section 3.1, equation 5)."""
-    return depthwise_mult_adds(kernel, in_channels, side) + pointwise_mult_adds(in_channels, out_channels, side)
-
-
 def separable_ratio(kernel: int, out_channels: int) -> float:
     """Separable over standard mult-adds, 1/N + 1/D_K^2 (section 3.1, after equation 5)."""
     return 1 / out_channels + 1 / kernel**2
-
-
-def multiplied_mult_adds(
-    kernel: int, in_channels: int, out_channels: int, side: int, alpha: float = 1.0, rho: float = 1.0
-) -> float:
-    """D_K^2 · αM · (ρD_F)^2 + αM · αN · (ρD_F)^2 (sections 3.3 and 3.4, equations 6 and 7), before any rounding."""
-    positions = (rho * side) ** 2
-    return (kernel**2 * alpha * in_channels + alpha**2 * in_channels * out_channels) * positions
 
 
 def dense_mult_adds(inputs: int, outputs: int) -> int:

@@ -69,7 +69,7 @@ def halved(count: int, task: str, error: Exception, beside: str = "") -> int:
     if count == 1:
         raise UserError(
             f"wanted memory for {task}, one picture at a time. Received: too little of it. "
-            "Try: a smaller resolution or alpha, or a device that other programs leave more of"
+            "Try: a smaller resolution or alpha, or a device with more free memory"
         ) from error
     progress.note(f"{task}: out of memory with {count} pictures at once; going on with {count // 2}{beside}")
     return count // 2

@@ -1,4 +1,4 @@
-"""The exceptions that a person is meant to read, and which of the system's are his to mend."""
+"""The exceptions that a person is meant to read, and which errors of the system a person can mend."""
 
 from __future__ import annotations
 

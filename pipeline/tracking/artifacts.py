@@ -16,7 +16,7 @@ from mlflow.utils.uri import append_to_uri_path, get_uri_scheme
 from pipeline.shell.errors import UserError, is_temporary
 from pipeline.shell.patience import masked
 from pipeline.tracking import lookup, server, trials
-from pipeline.tracking.outages import explained, impatient, one_line
+from pipeline.tracking.outages import explained, impatient, one_line, waiting
 from pipeline.tracking.runs import KEY_TAG
 
 LIST = "/api/2.0/mlflow/artifacts/list"
@@ -29,7 +29,8 @@ def check(client: MlflowClient, experiment_id: str) -> None:
     Raises UserError where that fails, or where a server does not see the file: without --serve-artifacts MLflow's
     client writes to the server's path itself, on whatever disk this machine has there.
     """
-    location, name = client.get_experiment(experiment_id).artifact_location, f"check-{uuid.uuid4().hex}"
+    location = waiting(lambda: client.get_experiment(experiment_id)).artifact_location
+    name = f"check-{uuid.uuid4().hex}"
     try:
         with impatient(), explained():
             if get_uri_scheme(location) in ("", "file") and server.is_server(client):
@@ -70,7 +71,7 @@ def _write_and_read(client: MlflowClient, folder: str, is_seen: Callable[[], boo
 
 def _run_in_trash(client: MlflowClient, experiment_id: str) -> str:
     """The id of a run whose files a server may be asked for: it tells of runs' files alone."""
-    for run in lookup.search(client, experiment_id, f"tags.`{KEY_TAG}` = '{CHECK_KEY}'", deleted=True):
+    for run in lookup.search(client, [experiment_id], f"tags.`{KEY_TAG}` = '{CHECK_KEY}'", deleted=True):
         return run.run_id
     run_id = trials.create(client, experiment_id, CHECK_KEY, {KEY_TAG: CHECK_KEY})
     client.delete_run(run_id)

@@ -147,14 +147,15 @@ class NetworkTrainer:
         )
         # Built now, like the metric above: tensorflow traces twice a step that makes variables, 5 s on a processor.
         network.optimizer.build(network.trainable_variables)
-        network.fit(
-            self._batches(config, train_rows, training=True),
-            validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
-            epochs=config.epochs,
-            callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
-            shuffle=False,  # `_batches` has done it
-            verbose=0,
-        )
+        with datasets.unreadable_named(self._dataset.train):
+            network.fit(
+                self._batches(config, train_rows, training=True),
+                validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
+                epochs=config.epochs,
+                callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
+                shuffle=False,  # `_batches` has done it
+                verbose=0,
+            )
 
     def _network(self, config: TrainConfig, head: Head) -> _Joined:
         """Preprocessed pictures -> probabilities, with the weights that every fit starts from."""

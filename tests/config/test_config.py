@@ -116,7 +116,7 @@ def test_a_sweeps_cells_are_of_its_backbone():
     assert sweep.train_config(sweep.cells[0]).cell == sweep.cells[0]
 
 
-def test_the_reports_protocol_has_the_1000_way_head():
+def test_the_replications_protocol_has_the_1000_way_head():
     assert TrainConfig().outputs(120) == 120
     assert TrainConfig(protocol="replication").outputs(120) == 1000
     with pytest.raises(UserError, match="at most 1000 classes"):

@@ -137,19 +137,4 @@ def test_the_test_split_is_made_once_and_only_when_asked_for() -> None:
     assert (dataset.source, dataset.num_classes, len(dataset.train)) == ("made:3", 2, 2)
     assert not made
     assert dataset.test is dataset.test
-    assert dataset.digest == dataset.digest
     assert len(made) == 1
-
-
-def test_the_digest_of_a_data_set_covers_its_names() -> None:
-    split = stored([encode(1), encode(2)])
-    digests = {
-        Dataset(name, version, classes, split, lambda: split).digest
-        for name, version, classes in [
-            ("made", "1", ("a", "b")),
-            ("other", "1", ("a", "b")),
-            ("made", "2", ("a", "b")),
-            ("made", "1", ("a", "c")),
-        ]
-    }
-    assert len(digests) == 4

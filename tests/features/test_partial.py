@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,19 @@ def test_rows_that_are_no_numbers_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"finite features of mobilenet_0\.25_32"):
         table.add(0, ROWS[:4] * np.nan, "keras", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_no_more_is_named(tmp_path):
+    """By the system's own limit of a file's size."""
+    table = open_table(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as refusal:
+            table.add(0, ROWS[:16], "keras", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refusal.value.filename == str(tmp_path / "key.part")
 
 
 def test_rows_that_are_told_again_are_passed_over(tmp_path):

@@ -56,7 +56,7 @@ def test_the_samples_lie_on_the_device_for_as_long_as_the_trainer_lives(trainer)
         assert samples.on_device().features is samples.features  # what `fit` makes of them is no copy
 
 
-def test_a_trainer_that_is_left_leaves_its_memory(dataset, tmp_path):
+def test_a_trainer_that_is_left_frees_its_memory(dataset, tmp_path):
     trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset)
     trainer.refit(CONFIG, trainer.fit([CONFIG])[0].rates)
     held = [weakref.ref(samples.features) for samples in (trainer.train_samples, trainer.val_samples)]
@@ -150,14 +150,14 @@ def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_col
 
 
 @pytest.mark.parametrize(("head_init", "keeps"), [("auto", True), ("random", False), ("imagenet", True)])
-def test_under_the_reports_protocol_imagenets_classifier_is_kept_whole(backbone, head_init, keeps):
+def test_under_the_replications_protocol_imagenets_classifier_is_kept_whole(backbone, head_init, keeps):
     config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init, protocol="replication")
     head = frozen.start_head(config, backbone, HALF_KNOWN)
     assert (head.kernel.shape, head.bias.shape) == ((256, 1000), (1000,))
     assert bool((head.kernel == backbone.classifier.kernel).all()) is keeps
 
 
-def test_the_reports_head_answers_with_the_first_outputs(dataset, tmp_path):
+def test_the_replications_head_answers_with_the_first_outputs(dataset, tmp_path):
     config = dataclasses.replace(CONFIG, work_dir=str(tmp_path), protocol="replication")
     trainer = HeadTrainer(config, dataset)
     (fit,) = trainer.fit([config])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.shell.errors import UserError
@@ -71,3 +71,40 @@ def test_an_enqueued_trial_that_a_kill_left_half_written_runs_again(url):
     there = study.study.get_trials()[0]
     assert (there.state, there.params["learning_rate"]) == (TrialState.COMPLETE, 0.01)
     assert there.value == first.value
+
+
+def test_a_result_of_another_kind_stands_beside_ours(url):
+    """Within a study Optuna takes a name for one kind of value alone."""
+    study = open_study(url)
+    choice = {"learning_rate": CategoricalDistribution([0.001, 0.01])}
+    study.study.add_trial(create_trial(value=1.0, params={"learning_rate": 0.01}, distributions=choice))
+    study = open_study(url)
+    study.study.enqueue_trial({"learning_rate": 0.02})
+    (first, *others) = run_round(study)
+    assert (first.params["learning_rate"], len(others)) == (0.02, 7)
+    again = open_study(url)
+    assert draws(again) == draws(study)
+    assert again.study.get_trials()[2].params.keys() == {"learning_rate_drawn", "one_minus_beta_1", "one_minus_beta_2"}
+
+
+def test_a_trial_that_a_person_runs_is_left_to_them(url):
+    study = open_study(url)
+    theirs = study.study.ask()
+    assert len(run_round(open_study(url))) == 8
+    assert study.study.get_trials()[theirs.number].state == TrialState.RUNNING
+
+
+def test_a_bound_is_within_however_it_is_written(url):
+    study = open_study(url)
+    study.study.enqueue_trial({"beta_2": 0.9999})  # 1 - 0.9999 is a little less than 1e-4
+    assert run_round(open_study(url))[0].params["one_minus_beta_2"] == 1e-4
+
+
+def test_a_result_of_another_kind_while_a_sweep_runs_is_told_in_one_line(url):
+    study = open_study(url)
+    choice = {"learning_rate": CategoricalDistribution([0.001, 0.01])}
+    study.study.add_trial(create_trial(value=1.0, params={"learning_rate": 0.01}, distributions=choice))
+    with pytest.raises(UserError, match="Try: the same command again") as refusal:
+        run_round(study)
+    assert "\n" not in str(refusal.value)
+    assert len(run_round(open_study(url))) == 8

@@ -16,7 +16,7 @@ from pipeline.features.engines.keras import Keras
 from pipeline.networks import devices
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
-from pipeline.shell.errors import UserError, first_line
+from pipeline.shell.errors import STORAGE_ERRORS, UserError, first_line, is_temporary
 
 TOLERANCE = 1e-3  # of the features' standard deviation; rounding alone makes about 5e-5
 CHECKED = 2  # pictures that both engines are given before one of them makes a table; Keras takes 0.1 s for them
@@ -65,9 +65,12 @@ def make(
     try:
         engine = litert.load(backbone, work_dir)
         difference = np.abs(engine(sample[:CHECKED]) - expected).max()
+    except OSError as error:
+        if error.errno in STORAGE_ERRORS or is_temporary(error):
+            raise  # or who mends it and goes on would have a table of two engines
+        return _instead(keras, backbone, first_line(error))
     except Exception as error:  # the converter and the interpreter raise a dozen kinds, plain Exception among them
-        progress.note(f"LiteRT cannot run {backbone.cell.name} ({first_line(error)}); Keras does it")
-        return keras
+        return _instead(keras, backbone, first_line(error))
     if not difference <= TOLERANCE * expected.std():
         progress.note(
             f"LiteRT's features of {backbone.cell.name} differ from Keras' by {difference:.2g}, "
@@ -75,3 +78,8 @@ def make(
         )
         return keras
     return engine
+
+
+def _instead(keras: Keras, backbone: Backbone, reason: str) -> Keras:
+    progress.note(f"LiteRT cannot run {backbone.cell.name} ({reason}); Keras does it")
+    return keras
