@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tuning import optimize
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 
 
 def scores(printed: str) -> dict[str, float]:
@@ -22,18 +19,10 @@ def scores(printed: str) -> dict[str, float]:
     }
 
 
-def optimize(folder: Path, *flags: str, **environment: str) -> dict[str, float]:
-    """The scores of a sweep."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tuning" / "optimize.py"), *flags],
-        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stderr
-    return scores(done.stdout)
+def sweep(folder: Path, printed: pytest.CaptureFixture[str], *flags: str) -> dict[str, float]:
+    """The scores of one."""
+    optimize.main([*flags, f"--storage=sqlite:///{folder}/optuna.db", f"--work_dir={folder}/work"])
+    return scores(printed.readouterr().out)
 
 
 def test_the_demo_reaches_93_percent_and_the_wider_network_is_the_better(demo):
@@ -46,11 +35,9 @@ def test_the_demo_reaches_93_percent_and_the_wider_network_is_the_better(demo):
 
 
 @pytest.mark.realdata
-def test_dogs_at_075_224_reach_85_percent_and_68_with_a_random_head(tmp_path, real_data):
+def test_dogs_at_075_224_reach_85_percent_and_68_with_a_random_head(folder, real_data, monkeypatch, capsys):
     """1,200 test pictures, which ImageNet's training set contains."""
+    monkeypatch.setenv("KERAS_HOME", str(real_data / "keras"))
     flags = ("--data_dir", str(real_data / "tfds"), "--alphas=0.75", "--resolutions=224", "--trials=16")
-    keras_home = {"KERAS_HOME": str(real_data / "keras")}
-    top1 = optimize(tmp_path, *flags, **keras_home)
-    assert top1["mobilenet_0.75_224"] >= 85
-    random = optimize(tmp_path, *flags, "--head_init=random", **keras_home)
-    assert random["mobilenet_0.75_224"] >= 68
+    assert sweep(folder, capsys, *flags)["mobilenet_0.75_224"] >= 85
+    assert sweep(folder, capsys, *flags, "--head_init=random")["mobilenet_0.75_224"] >= 68

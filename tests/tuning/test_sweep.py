@@ -14,12 +14,15 @@ from optuna.distributions import FloatDistribution
 from pipeline import tracking
 from pipeline.config import FINETUNING_RATE_RANGE, SweepConfig
 from pipeline.shell.errors import UserError
+from pipeline.tracking import records
 from pipeline.tracking.runs import CELLS_TAG
 from pipeline.tracking.tracker import Tracker
+from pipeline.training.frozen import HeadTrainer
+from tests.study_samples import complete
 from tests.sweep_state import faults
-from tuning import search_space
+from tuning import search, search_space, tasks
 from tuning.executors import InlineExecutor
-from tuning.storage import driver_lock, open_storage
+from tuning.storage import DriverLock, LockLostError, driver_lock, open_storage
 from tuning.summary import CellResult
 from tuning.sweep import sweep
 
@@ -202,6 +205,84 @@ def test_what_mattered_is_kept_with_the_cell(here):
     table = tracking.connect("alpharho").read_text(cell.run_id, "importance.csv")
     assert table.splitlines()[0] == "hyperparameter,mean,deviation"
     assert {line.partition(",")[0] for line in table.splitlines()[1:]} == {"learning_rate", "beta_1", "beta_2"}
+
+
+def test_a_cell_whose_run_was_deleted_is_tested_again_though_that_is_interrupted_once(here, monkeypatch):
+    run(ONE)
+    for record in (*of_kind("cell"), *of_kind("trial")):
+        tracking.connect("alpharho").delete(record.run_id)
+
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "evaluate", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(ONE)
+    ((found,), _) = run(ONE)
+    assert "test_top1" in found.metrics
+    assert faults(*stores(here), cells=1, total=2) == []
+
+
+def test_what_was_closed_as_killed_at_the_very_end_is_finished_by_the_next_start(here):
+    run(ONE)
+    tracker = tracking.connect("alpharho")
+    for left in (*of_kind("cell"), *of_kind("sweep")):
+        tracker.close(left.run_id, "KILLED")
+    run(ONE)
+    assert {record.status for record in of_kind("cell") + of_kind("sweep")} == {"FINISHED"}
+
+
+def test_a_winner_that_diverges_on_all_pictures_fails_its_cell_alone(here, monkeypatch):
+    refit = HeadTrainer.refit
+
+    def diverge(self, config, rates):
+        if config.resolution == 32:
+            raise UserError("wanted a loss that is a number")
+        return refit(self, config, rates)
+
+    monkeypatch.setattr(HeadTrainer, "refit", diverge)
+    (found,), (failure,) = run(CONFIG)
+    assert found.cell.resolution == 48
+    assert "mobilenet_0.25_32" in failure
+    assert [record.status for record in of_kind("sweep")] == ["FAILED"]
+    assert sorted(record.status for record in of_kind("cell")) == ["FAILED", "FINISHED"]
+
+
+def test_a_driver_whose_database_another_one_has_leaves_the_runs_to_that_one(here, monkeypatch):
+    def lose(_lock):
+        raise LockLostError("another is at work")
+
+    monkeypatch.setattr(DriverLock, "check", lose)
+    with pytest.raises(LockLostError):
+        run(ONE)
+    assert {record.status for record in of_kind("sweep")} == {"RUNNING"}
+
+
+def test_an_interrupt_before_the_first_cell_closes_the_sweep(here, monkeypatch):
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(records, "log_dataset", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(ONE)
+    assert [record.status for record in of_kind("sweep")] == ["KILLED"]
+
+
+def test_a_network_is_written_before_the_next_one_of_its_round_has_ended(here, monkeypatch):
+    done = []
+
+    def fit_trials(_trainer, _configs, trials, **_options):
+        if done:
+            raise KeyboardInterrupt
+        done.append(0)
+        return [complete(trial) for trial in trials]
+
+    monkeypatch.setattr(tasks, "fit_trials", fit_trials)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataclasses.replace(ONE, weights="none", freeze_conv=False, wave=2))
+    (study,) = optuna.get_all_study_summaries(stores(here)[0])
+    assert study.n_trials == 1
 
 
 def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch, tmp_path):
