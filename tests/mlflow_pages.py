@@ -60,8 +60,7 @@ class MlflowPages:
         dialog = self.page.get_by_role("dialog")
         for index, metric in enumerate((x, y)):
             axis = dialog.locator("input[type=search]").nth(index)
-            axis.click(force=True)  # the name of what is chosen lies over it
-            axis.fill(metric)
+            axis.fill(metric)  # without a click: the name of what is chosen lies over it
             self.page.get_by_title(metric, exact=True).locator("visible=true").last.click()
         dialog.get_by_role("button", name="Add chart").click()
 
