@@ -26,6 +26,7 @@ from pipeline.config import (
     Pruner,
 )
 from tuning.search_space import Space
+from tuning.studies import FIT
 
 _GONE = create_trial(state=TrialState.FAIL)  # which samplers and pruners pass over
 
@@ -87,14 +88,15 @@ def rungs(trial: Trial) -> dict[str, float]:
 
 
 def _slim(trial: FrozenTrial, space: Space) -> FrozenTrial:
-    """What samplers and pruners read of it; the study in memory copies it whole."""
+    """What samplers and pruners read of it, every epoch's value among that; the study in memory copies it whole."""
+    curve = trial.user_attrs.get(FIT, {}).get("curves", {}).get("val_top1", ())
     return create_trial(
         state=trial.state,
         value=trial.value,
         params=trial.params,
         distributions=dict(space),
         system_attrs=trial.system_attrs,
-        intermediate_values=trial.intermediate_values,
+        intermediate_values=dict(enumerate(curve, start=1)),
     )
 
 

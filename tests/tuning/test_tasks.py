@@ -101,6 +101,17 @@ def test_a_network_that_diverges_has_an_end_of_its_last_epoch(epoch):
     assert found.fit["epoch_ends"][-1] == found.fit["ended"]
 
 
+def test_other_programs_see_a_few_points_of_a_long_curve():
+    curve = [number / 100 for number in range(30)]
+    found = tasks.Outcome(TrialState.PRUNED, 0.29, {"curves": {"val_top1": curve}, "ended": 9.0, "seconds": 1.0}, {})
+    study = sampling.round_study("s", [], SPACE, 0, sampling.pruner_of("none", 30))
+    (trial,) = sampling.draw(study, SPACE, [None])
+    points = found.as_trial(trial, 0, (0, 1), None).intermediate_values
+    assert len(points) == tasks.OPTUNA_POINTS
+    assert {1, 30} <= points.keys()
+    assert all(value == curve[epoch - 1] for epoch, value in points.items())
+
+
 def test_a_task_runs_the_same_after_a_journey():
     """As to a machine of a cluster: its trials bring the study in memory with them."""
     study = sampling.round_study("s", [], SPACE, 0, sampling.pruner_of("median", EPOCHS))
