@@ -34,18 +34,21 @@ def evaluate(
     tracker: Tracker,
     run_id: str,
     beside: Mapping[str, float] = MappingProxyType({}),
+    caveat: str | None = None,
 ) -> TestScores:
     """Scores `model` on the test split and records it on `run_id`.
 
     Args:
         beside: further metrics, which are there if and only if the scores are.
+        caveat: what must stand beside the scores, where `config` no longer tells it.
     """
     from pipeline.scoring import metrics
     from pipeline.scoring.scores import differences, score
     from pipeline.tracking import records
 
     scores = score(model, config, dataset)
-    if caveat := imagenet_note(config.dataset, config.weights):
+    caveat = imagenet_note(config.dataset, config.weights) if caveat is None else caveat
+    if caveat:
         tracker.set_tags(run_id, {"caveat": caveat})
     names = records.output_names(config, dataset.class_names)
     per_class = metrics.per_class_accuracy(scores.confusion, names).head(dataset.num_classes)
@@ -55,8 +58,8 @@ def evaluate(
     return scores
 
 
-def summary(config: TrainConfig, scores: TestScores) -> str:
-    """A few lines for a person."""
+def summary(config: TrainConfig, scores: TestScores, caveat: str | None = None) -> str:
+    """A few lines for a person; `caveat` as in `evaluate`."""
     from pipeline.scoring.scores import differences
 
     low, high = scores.interval
@@ -69,7 +72,7 @@ def summary(config: TrainConfig, scores: TestScores) -> str:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
     for name, delta in differences(config, scores.top1).items():
         lines.append(f"difference to the {name.removeprefix('delta_')}: {100 * delta:+.1f} points")
-    if caveat := imagenet_note(config.dataset, config.weights):
+    if caveat := imagenet_note(config.dataset, config.weights) if caveat is None else caveat:
         lines.append(caveat)
     return "\n".join(lines)
 
@@ -96,9 +99,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         dataset = datasets.load(trained)
         records.require_same_pictures(dataset, tags)
-        scores = evaluate(tracker.load_model(config.run_id), trained, dataset, tracker, config.run_id)
+        caveat = imagenet_note(trained.dataset, records.trained_weights(tags))
+        model = tracker.load_model(config.run_id)
+        scores = evaluate(model, trained, dataset, tracker, config.run_id, caveat=caveat)
         tracker.log_metrics(run_id, scores.as_metrics())
-        print(summary(trained, scores))
+        print(summary(trained, scores, caveat))
 
 
 if __name__ == "__main__":

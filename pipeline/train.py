@@ -37,6 +37,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     with progress.bar(f"training {config.cell.name}", total=config.epochs, unit="epochs") as advance:
 
         def watch(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
+            """Moves the bar, and stops nobody."""
             advance(len(indices))
             return go_on(epoch, indices, scores)
 

@@ -33,6 +33,7 @@ class Task:
 
     @property
     def indices(self) -> range:
+        """Of all its trials."""
         return range(self.first, self.first + self.size)
 
 
@@ -52,6 +53,7 @@ class Round:
     numbers: dict[int, int]
 
     def asked_of(self, index: int) -> Mapping[str, float] | None:
+        """What a person asked for in this trial, or None."""
         return self.asked[index - self.begin]
 
 

@@ -115,6 +115,7 @@ class CellStudy:
 
     @property
     def name(self) -> str:
+        """Optuna's."""
         return self.study.study_name
 
     @property

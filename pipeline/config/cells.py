@@ -64,6 +64,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Like mobilenet_0.75_192."""
         return f"{self.backbone}_{self.alpha}_{self.resolution}"
 
     @staticmethod

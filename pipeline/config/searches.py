@@ -40,6 +40,7 @@ class SweepConfig(FitConfig):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        """Each alpha at each resolution."""
         return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
 
     @property

@@ -192,10 +192,12 @@ class TrainConfig(FitConfig):
 
     @property
     def cell(self) -> Cell:
+        """What is trained."""
         return Cell(self.alpha, self.resolution, self.backbone)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        """The one."""
         return (self.cell,)
 
     def __post_init__(self) -> None:

@@ -136,7 +136,6 @@ def imagenet_columns(class_names: tuple[str, ...]) -> np.ndarray:
 
 def export(backbone: keras.Model, path: Path) -> None:
     """Writes the weights as float16 to a .weights.h5 file that `load` reads as weights FILE."""
-
     half = in_precision(backbone, "float16")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"part-{path.name}")  # Keras wants the ending
@@ -148,6 +147,7 @@ def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
     """A copy whose layers follow a dtype policy of Keras: float16, or mixed_float16 with weights in float32."""
 
     def recast(layer: keras.Layer | keras.Operation) -> keras.Layer | keras.Operation:
+        """A layer with the policy of its own."""
         # MobileNet V3 adds and multiplies outside of layers, by operations that have no type of their own.
         own = {"dtype": policy} if isinstance(layer, keras.Layer) else {}
         return type(layer).from_config({**layer.get_config(), **own})
@@ -193,8 +193,8 @@ def whole_model(cell: Cell, weights: str | None = None, resolution: int = 0) -> 
 
 def _without_classifier(cell: Cell, whole: keras.Model) -> keras.Model:
     """Cuts Keras' model where its classifier begins, behind the pooling; its dropout falls away, too."""
-    place = whole.layers.index(whole.get_layer(cell.architecture.classifier))
-    before = (layer for layer in reversed(whole.layers[:place]) if not isinstance(layer, keras.layers.Dropout))
+    end = whole.layers.index(whole.get_layer(cell.architecture.classifier))
+    before = (layer for layer in reversed(whole.layers[:end]) if not isinstance(layer, keras.layers.Dropout))
     features = keras.layers.Flatten(name=_POOLED)(next(before).output)  # some keep the map's sides, 1 x 1
     return keras.Model(whole.input, features, name=cell.name)
 

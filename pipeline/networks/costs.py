@@ -98,6 +98,7 @@ class Layer:
 
     @property
     def mult_adds(self) -> int:
+        """Of one picture."""
         if self.kind == "depthwise":
             return depthwise_mult_adds(self.kernel, self.in_channels, self.out_side)
         if self.kind == "standard":

@@ -22,7 +22,7 @@ def blocks(backbone: keras.Model) -> dict[str, int]:
     if "conv_dw_1" in names:
         matches = {name: _BLOCK.match(name) for name in names}
         return {name: int(match.group(1)) if match else 0 for name, match in matches.items()}
-    return {name: place * (MOBILENET_BLOCKS + 1) // len(names) for place, name in enumerate(names)}
+    return {name: index * (MOBILENET_BLOCKS + 1) // len(names) for index, name in enumerate(names)}
 
 
 def unfreeze(backbone: keras.Model, last: Unfreeze) -> None:

@@ -86,6 +86,7 @@ def bar(title: str, total: int, unit: str, late: bool = False) -> Iterator[Calla
         task = progress.add_task(title, total=total, start=not late)
 
         def advance(count: int) -> None:
+            """Moves the bar."""
             if not progress.tasks[0].started:
                 progress.start_task(task)
             progress.advance(task, count)

@@ -47,10 +47,12 @@ def epoch_points(epoch: int, scores: Mapping[str, float], ended: float) -> list[
 
 
 def run_tags(tags: Mapping[str, object]) -> list[RunTag]:
+    """Spelled as MLflow keeps them."""
     return [RunTag(name, spell(value)) for name, value in tags.items()]
 
 
 def run_params(params: Mapping[str, object]) -> list[Param]:
+    """Spelled as MLflow keeps them."""
     return [Param(name, spell(value)) for name, value in params.items()]
 
 

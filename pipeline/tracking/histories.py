@@ -82,10 +82,12 @@ def _bulk(client: MlflowClient) -> Ask:
     store = server.store_of(client)
 
     def ask_database(run_ids: Sequence[str], name: str) -> list[Point]:
+        """In one statement."""
         found = store.get_metric_history_bulk(run_ids, name, BULK_POINTS)
         return [Point(point.run_id, point.step, point.value) for point in found]
 
     def ask_server(run_ids: Sequence[str], name: str) -> list[Point] | None:
+        """In one request."""
         asked = {"run_id": list(run_ids), "metric_key": name, "max_results": BULK_POINTS}
         response = server.ask(client, BULK, asked)
         status, kind = response.status_code, response.headers.get("Content-Type", "")

@@ -82,6 +82,7 @@ def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: 
     known = {**tags, PICTURES_TAG: model.pictures, VAL_TOP1_TAG: model.val_top1}
 
     def create_name() -> None:
+        """Where there is none yet."""
         try:
             client.create_registered_model(name)
         except MlflowException as error:
@@ -89,10 +90,12 @@ def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: 
                 raise
 
     def create_version() -> ModelVersion:
+        """Of this run's model."""
         model_id, spelled = model.uri.rpartition("/")[2], {tag: spell(value) for tag, value in known.items()}
         return client.create_model_version(name, source=model.uri, run_id=run_id, tags=spelled, model_id=model_id)
 
     def find_version() -> ModelVersion:
+        """One that an attempt whose answer was lost has made."""
         versions = client.search_model_versions(f"run_id = '{run_id}'")
         return next((v for v in versions if (v.name, v.source) == (name, model.uri)), None) or create_version()
 
@@ -150,6 +153,7 @@ def _create(client: MlflowClient, run: Run) -> LoggedModel:
     experiment_id, run_id, key = run.info.experiment_id, run.info.run_id, uuid.uuid4().hex
 
     def create() -> LoggedModel:
+        """A new one."""
         return client.create_logged_model(
             experiment_id,
             name="model",
@@ -160,6 +164,7 @@ def _create(client: MlflowClient, run: Run) -> LoggedModel:
         )
 
     def find() -> LoggedModel:
+        """One that an attempt whose answer was lost has made."""
         models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
         return next((model for model in models if model.tags.get(KEY_TAG) == key), None) or create()
 
@@ -184,6 +189,7 @@ def _link(client: MlflowClient, run_id: str, model_id: str) -> None:
     """Shows the model beside its run, and the run's single values beside the model."""
 
     def link() -> None:
+        """The second time it changes nothing."""
         run = client.get_run(run_id)
         if model_id not in _outputs(run):
             client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])

@@ -57,6 +57,7 @@ def patient(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def patient_one(*args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, which waits."""
         return waiting(lambda: function(*args, **kwargs))
 
     return patient_one

@@ -75,6 +75,7 @@ class Reader:
 
     @patient
     def tags(self, run_id: str) -> dict[str, str]:
+        """All of them, as text."""
         return dict(lookup.get(self.client, run_id).data.tags)
 
     @patient

@@ -88,6 +88,11 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
     return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in params.items()])
 
 
+def trained_weights(tags: dict[str, str]) -> str:
+    """The weights that the run began with, though their file may be gone; the tags are those of a trained run."""
+    return json.loads(tags[CONFIG_TAG])["weights"]
+
+
 def _pictures(dataset: Dataset) -> str:
     """A digest of the class names and the training pictures."""
     names = "\0".join(dataset.class_names)

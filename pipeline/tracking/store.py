@@ -100,6 +100,7 @@ def _absolute(uri: str) -> str:
 
 
 def sqlite_uri(path: Path) -> str:
+    """Of a file."""
     return "sqlite:///" + str(path).replace("%", "%25")
 
 

@@ -188,6 +188,7 @@ class Tracker(Reader):
 
     @patient
     def set_tags(self, run_id: str, tags: Mapping[str, object]) -> None:
+        """Writes tags, over those that are there."""
         write(self.client, run_id, tags=run_tags(tags))
 
     @patient
@@ -273,6 +274,7 @@ class Tracker(Reader):
         began = now_ms()
 
         def find_or_make(found: str) -> str:
+            """The run that was found, or a new one."""
             return found or trials.create(self.client, self.experiment_id, name, {**tags, KEY_TAG: key}, began)
 
         with self._killed_by_interrupts(lambda: lookup.with_key(self.client, self.experiment_id, key)):

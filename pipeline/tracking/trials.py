@@ -27,6 +27,7 @@ def publish(client: MlflowClient, experiment_id: str, trial: TrialRun, family: M
     tags = {**trial.tags, **family, KEY_TAG: trial.key}
 
     def write_to(found: str) -> str:
+        """All of it, into the run that was found or a new one."""
         written = found or create(client, experiment_id, trial.name, tags, started)
         write(client, written, values, run_params(trial.params), run_tags(tags) if found else ())
         client.set_terminated(written, trial.status, ended)
@@ -55,10 +56,12 @@ def once(client: MlflowClient, experiment_id: str, key: str, write_to: Callable[
     """
 
     def first() -> str:
+        """Nobody has made the run yet."""
         with deferred():
             return write_to(run_id)
 
     def again() -> str:
+        """An attempt whose answer was lost may have."""
         with deferred():
             there = [run_id] if run_id else lookup.with_key(client, experiment_id, key)
             written = write_to(there[0] if there else "")

@@ -224,6 +224,7 @@ class HeadFirst:
 
     @property
     def on_train(self) -> Head:
+        """Trained on train alone."""
         return self._best.best
 
     @cached_property
@@ -236,6 +237,7 @@ def _later_than(told: int, watch: Watch) -> Watch:
     """`watch`, which is not told again of the first `told` epochs; then it said go on."""
 
     def later(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
+        """Passes on what is news."""
         return (watch if epoch > told else go_on)(epoch, indices, scores)
 
     return later
@@ -264,6 +266,7 @@ class _Recorder(keras.callbacks.Callback):
         self.course: Course[Network] = Course(index)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Sets the learning rate."""
         self.model.optimizer.learning_rate = float(self._schedule.rates[0])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -47,10 +47,12 @@ class Fixed:
         self.rates = table[0]
 
     def step(self, val_loss: np.ndarray | None) -> None:
+        """See Schedule."""
         self._epoch += 1
         self.rates = self._table[min(self._epoch, len(self._table) - 1)]
 
     def keep(self, slots: np.ndarray) -> None:
+        """See Schedule."""
         self._table, self.rates = self._table[:, slots], self.rates[slots]
 
 
@@ -74,4 +76,5 @@ class Plateau:
         self._waited = np.where(stalled, 0, self._waited)
 
     def keep(self, slots: np.ndarray) -> None:
+        """See Schedule."""
         self.rates, self._lowest, self._waited = self.rates[slots], self._lowest[slots], self._waited[slots]

@@ -156,7 +156,8 @@ def test_imagenet_weights_are_asked_for_by_kerass_name(cell, file, tmp_path, mon
 
 
 @pytest.mark.slow
-def test_inceptions_weights_serve_at_another_resolution(monkeypatch):
+def test_inceptions_weights_serve_at_another_resolution(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     built = backbones.whole_model
 
     def whole(cell, weights=None, resolution=0):

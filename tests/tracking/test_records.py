@@ -34,6 +34,7 @@ def test_a_weights_file_that_has_gone_leaves_the_model_usable(tmp_path):
     read = records.trained_config("run", tags)
     assert (read.dataset, read.cell, read.seed, read.weights) == ("digits", config.cell, 7, "none")
     assert read.unfreeze == "all"
+    assert records.trained_weights(tags) == str(tmp_path / "w.h5")  # by which the caveat is told
 
 
 def test_a_run_from_before_there_was_a_setting_has_its_default():

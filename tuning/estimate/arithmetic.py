@@ -49,10 +49,12 @@ class Work:
 
     @property
     def mult_adds(self) -> int:
+        """Of one picture."""
         return sizes.of(self.cell).mult_adds
 
     @property
     def width(self) -> int:
+        """Of the features."""
         return sizes.of(self.cell).features
 
 
@@ -97,6 +99,7 @@ class Shared:
 
     @property
     def train_rows(self) -> float:
+        """Without those that are validated on."""
         return self.rows * self.views * (1 - self.config.val_fraction)
 
 

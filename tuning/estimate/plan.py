@@ -48,6 +48,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
+        """Of all parts."""
         return self.features + self.test + self.trials + self.finals
 
     def table(self) -> Table:

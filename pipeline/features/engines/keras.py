@@ -53,6 +53,7 @@ class Keras:
 
         @tf.function(input_signature=[tf.TensorSpec((batch, *model.input_shape[1:]))], jit_compile=self._compiled)
         def forward(pictures: tf.Tensor) -> tf.Tensor:
+            """Pictures to features."""
             return tf.cast(model(pictures, training=False), tf.float32)
 
         return batch, lambda some: forward(some).numpy()

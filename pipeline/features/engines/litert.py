@@ -23,9 +23,8 @@ from pipeline.shell import progress
 from pipeline.shell.cores import cores
 
 MOST_INTERPRETERS = 8  # more cores share these, so that memory stays small: each has about 20 MB at 1.0-224
-SMALL = (
-    112  # px; up to here pictures are run 8 together, and one by one above, where that is as fast and takes less room
-)
+# px; up to here pictures are run 8 together, and one by one above, where that is as fast and takes less memory.
+SMALL = 112
 
 
 class LiteRT:
@@ -54,6 +53,7 @@ class LiteRT:
         interpreter = self._free.get()
 
         def graph(some: np.ndarray) -> np.ndarray:
+            """What is converted."""
             interpreter.set_tensor(self._picture, some)
             interpreter.invoke()
             return interpreter.get_tensor(self._features)
@@ -98,6 +98,7 @@ def convert(backbone: Backbone, batch: int) -> bytes:
 
     @tf.function(input_signature=[tf.TensorSpec((batch, *backbone.model.input_shape[1:]))])
     def forward(pictures: tf.Tensor) -> tf.Tensor:
+        """Pictures to features."""
         return backbone.model(pictures, training=False)
 
     # Without the model as second argument, which would leave the weights out of the flatbuffer.
