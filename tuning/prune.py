@@ -24,8 +24,9 @@ from tuning.studies import FEATURES, SETTINGS
 def main(argv: Sequence[str] | None = None) -> None:
     """Lists all, and removes what is of no use. No sweep may be at work on the database."""
     config = cli.parse(PruneConfig, argv)
+    storage = open_existing(config.storage)
     with driver_lock(config.storage), explained(config.storage):
-        wanted = referred(open_existing(config.storage))
+        wanted = referred(storage)
         found = [*kept.tables(config.work_dir), *kept.engines(config.work_dir)]
         useless = [one for one in found if not is_wanted(one, wanted)]
         progress.show(_listed(found, useless))

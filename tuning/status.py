@@ -20,7 +20,10 @@ from tuning.storage import explained, open_existing
 
 
 def status_table(storage: RDBStorage) -> Table:
-    """A row for each study: trials, what is left of those asked for last, what a person enqueued, the best value."""
+    """A row for each study: trials, what is left of those asked for last, what a person enqueued, the best value.
+
+    Enqueued trials that were refused count as failed.
+    """
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("study", overflow="fold")
     for column in ("done", "pruned", "failed", "enqueued", "left", "val %"):
@@ -31,10 +34,12 @@ def status_table(storage: RDBStorage) -> Table:
         trials = list(filter(studies.is_own, everything))
         waiting = sum(trial.state == TrialState.WAITING for trial in everything)
         total = study.user_attrs.get(studies.TOTAL)
+        counts = studies.count(trials)
+        counts["failed"] += sum(trial.state == TrialState.FAIL and not studies.is_own(trial) for trial in everything)
         values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
         shown.add_row(
             name,
-            *map(str, studies.count(trials).values()),
+            *map(str, counts.values()),
             str(waiting),
             "-" if total is None else str(studies.left(trials, total)),
             f"{100 * max(values):.1f}" if values else "-",

@@ -218,10 +218,13 @@ def _options(url: str) -> dict:
 
 
 def _unusable(url: str, error: Exception) -> UserError:
+    way = (
+        "start its server, upgrade an older one by `optuna storage upgrade`, or name another --storage; "
+        "a password goes into PGPASSWORD or PGPASSFILE"
+    )
     return UserError(
         f"wanted an Optuna {optuna.__version__} database at {masked(url)}. Received: {_reason(error)}. "
-        "Try: start its server, upgrade an older one by `optuna storage upgrade`, or name another --storage; "
-        "a password goes into PGPASSWORD or PGPASSFILE"
+        f"Try: {'make that folder, or name another --storage' if isinstance(error, FileNotFoundError) else way}"
     )
 
 

@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -23,10 +23,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import OF_FINETUNING, Cell, SweepConfig, TrainConfig, as_params
-from pipeline.datasets import Dataset
-from pipeline.networks import backbones
 from pipeline.shell.errors import UserError, first_line
 from tuning.storage import waiting
+
+if TYPE_CHECKING:
+    from pipeline.datasets import Dataset
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 # by their contents, not by their names.
 _NO_SETTINGS = frozenset(
     {
-        *("dataset", "data_dir", "work_dir", "experiment", "skip_unreadable", "engine", "weights"),
+        *("dataset", "labels", "data_dir", "work_dir", "experiment", "skip_unreadable", "engine", "weights"),
         *("learning_rate", "beta_1", "beta_2", "export_backbone"),
     }
 )
@@ -59,6 +60,8 @@ class CellFailedError(UserError):
 
 def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[str, str]]:
     """The name of a cell's study, and its settings."""
+    from pipeline.networks import backbones  # tensorflow, which who only looks at a database need not load
+
     base, weights = config.train_config(cell), backbones.weights_identity(cell, config.weights)
     settings = settings_of(config, base, dataset.train.digest, weights)
     return study_name(dataset.name, base, settings), settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -54,5 +55,6 @@ def is_temporary(error: OSError) -> bool:
     if error.filename:
         path, project = Path(str(error.filename)).absolute(), Path.cwd()
         of_project = project.is_relative_to(folder) and path.is_relative_to(project)
-        return path.is_relative_to(folder) and not of_project
+        in_the_way = error.errno in (errno.ENOSPC, errno.EDQUOT) or not os.access(folder, os.W_OK)
+        return path.is_relative_to(folder) and not of_project and in_the_way
     return error.errno == errno.ENOSPC and shutil.disk_usage(folder).free < _FULL

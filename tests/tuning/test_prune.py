@@ -57,5 +57,6 @@ def test_what_no_study_refers_to_is_listed_and_removed_after_asking(url, work, m
 
 
 def test_it_does_not_run_beside_a_sweep(url, tmp_path):
+    open_study(url)
     with driver_lock(url), pytest.raises(UserError, match="another is at work"):
         prune.main(["--storage", url, "--work_dir", str(tmp_path)])
