@@ -36,17 +36,17 @@ def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
         for split in (dataset.train, dataset.test):
             audit.require_readable(split)
     counts = audit.count_classes(dataset, config.val_fraction, config.seed)
-    shared = audit.count_shared(dataset)
-    _print(dataset, counts, shared)
+    found = audit.look(dataset)
+    _print(dataset, counts, found.lines())
     tracker.log_params(run_id, as_params(config))
     tracker.log_table(run_id, counts, "classes.csv")
     totals = {f"pictures_{split}": float(counts[split].sum()) for split in ("train", "val", "test")}
-    tracker.log_metrics(run_id, {**totals, "pictures_skipped": len(dataset.skipped), "pictures_shared": shared})
+    tracker.log_metrics(run_id, {**totals, "pictures_skipped": len(dataset.skipped), "pictures_shared": found.shared})
     records.log_dataset(tracker, run_id, config, dataset)
     return dataset
 
 
-def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
+def _print(dataset: Dataset, counts: pd.DataFrame, cautions: Sequence[str]) -> None:
     table = Table(title=dataset.source)
     for column in counts.columns:
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -56,8 +56,8 @@ def _print(dataset: Dataset, counts: pd.DataFrame, shared: int) -> None:
     table.add_row("all", *(str(counts[name].sum()) for name in counts.columns[1:]))
     progress.show(table)
     print(f"{dataset.num_classes} classes, {len(dataset.skipped)} pictures left out")
-    if shared:
-        print(f"caution: {shared} test pictures are training pictures, too")
+    for caution in cautions:
+        print(f"caution: {caution}")
     for reason in dataset.skipped:
         print(f"  left out: {reason}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,14 +64,19 @@ def test_an_unreadable_picture_is_named_and_may_be_left_out(folder):
 
 def test_a_class_without_a_readable_picture_is_refused(folder):
     for path in (folder / "cat").iterdir():
-        path.write_bytes(b"")
+        path.write_bytes(path.name.encode())
     with pytest.raises(UserError, match="none of 'cat'"):
         run(folder, skip_unreadable=True)
 
 
 def test_copies_on_both_sides_are_counted(folder, capsys):
-    for path in (folder / "cat").iterdir():
-        path.write_bytes((folder / "cat" / "0.jpg").read_bytes())
+    for part in ("train", "test"):
+        shutil.copytree(folder / "cat", folder / part / "cat")
+        shutil.copytree(folder / "dög, <b>", folder / part / "dög, <b>")
+    for name in ("cat", "dög, <b>"):
+        shutil.rmtree(folder / name)
+        for number in range(9):
+            (folder / "test" / name / f"{number}.jpg").unlink()
     _config, _dataset, logged = run(folder)
     assert logged.metrics["pictures_shared"] == 2
-    assert "caution: 2 test pictures are training pictures, too" in capsys.readouterr().out
+    assert "caution: 2 of the 2 test pictures are training pictures, too" in capsys.readouterr().out

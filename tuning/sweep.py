@@ -12,14 +12,14 @@ from optuna.storages import RDBStorage
 
 from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, audit
 from pipeline.features import kept
 from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
 from pipeline.shell import progress
 from pipeline.shell.errors import require
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
+from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG
 from tuning import enqueued, search_space, studies
 from tuning.publish import DIED
 from tuning.search import CellSearch, Driver, is_finished, run_of
@@ -48,6 +48,10 @@ def sweep(
     dataset = datasets.load(config)
     if dataset.skipped:
         progress.note(f"pictures left out: {len(dataset.skipped)}, the first {dataset.skipped[0]}")
+    audit.require_whole(dataset)
+    found = audit.look(dataset)
+    for line in found.lines():
+        progress.note(f"caution: {line}")
     _require_disk(config, dataset)
     tracker.check_artifacts()
     cells = open_studies(config, storage, dataset)
@@ -56,6 +60,7 @@ def sweep(
     tracker.ensure_published([row.as_run() for row in load_published()])
     try:
         sweep_run = _open_run(config, tracker, dataset, cells)
+        tracker.set_tags(sweep_run, {AUDIT_TAG: "\n".join(found.lines())})
         failures = _search(Driver(config, dataset, tracker, executor, lock, sweep_run), cells)
     except LockLostError:
         raise
@@ -76,6 +81,9 @@ def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> 
         cells[cell] = study = studies.open_study(storage, name, settings, database)
         enqueued.admit(study, search_space.distributions(config.finetunes))
         study.keep(studies.TOTAL, config.trials)
+        waiting, _refused = enqueued.look(study, search_space.distributions(config.finetunes))
+        if waiting and not studies.left(study.trials, config.trials):
+            progress.note(f"{study.name}: {len(waiting)} enqueued trials wait for a larger --trials")
     return cells
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,10 @@ class DataConfig:
 
     dataset: str = "stanford_dogs"
     """stanford_dogs, cifar10, digits, letters, folder:PATH, or any image classification set of TFDS"""
+    labels: str = ""
+    """CSV table (file, label; also split, group) of a folder whose pictures lie in no class folders"""
+    group_by: str = "auto"
+    """which pictures of a folder are dealt to one side: auto (copies), folder, or a regular expression on the name"""
     data_dir: str = "work/data"
     """where TFDS keeps its data sets, or is to put them"""
     work_dir: str = "work"
@@ -42,8 +47,23 @@ class DataConfig:
         for field in ("val_fraction", "test_fraction"):
             value = getattr(self, field)
             require(0 < value < 1, f"{field} between 0 and 1, both excluded", value)
+        require(
+            not self.labels or self.dataset.startswith("folder:"),
+            "--labels for a folder of pictures",
+            f"--labels {self.labels} with {self.dataset}",
+            "--dataset folder:PATH",
+        )
+        require(_is_pattern(self.group_by), "group_by auto, folder or a regular expression", self.group_by)
         require(self.train_limit >= 0, "train_limit >= 0", self.train_limit, "0 takes all pictures")
         require(0 <= self.seed < 2**31, "a seed from 0 to 2147483647", self.seed)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 LrSchedule = Literal["plateau", "constant", "cosine"]
@@ -230,6 +250,8 @@ class EvaluateConfig:
     """the MLflow run that holds the model; it is tested on the data that it was trained for"""
     dataset: str = ""
     """folder:PATH, if a folder of pictures is not where the run found it"""
+    labels: str = ""
+    """its table of labels, if that is not where the run found it"""
     data_dir: str = ""
     """where TFDS keeps the data set, if that is not where the run found it"""
     work_dir: str = ""

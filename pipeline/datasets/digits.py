@@ -21,7 +21,7 @@ def load(config: DataConfig) -> Dataset:
     grey = np.rint(images.reshape(-1, 8, 8) * (255 / _WHITE)).astype(np.uint8)
     whole = from_arrays("train", np.repeat(grey[..., None], 3, axis=-1), labels, "digits")
     class_names = tuple("0123456789")
-    train, test = splits.hold_out(whole.labels, class_names, config.test_fraction)
+    train, test = splits.hold_out(whole, class_names, config.test_fraction)
     return Dataset(
         name="digits",
         version="1",

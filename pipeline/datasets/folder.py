@@ -1,140 +1,127 @@
-"""`folder:PATH`: a person's own pictures, one folder for each class.
+"""`folder:PATH`: a person's own pictures, in a folder for each class or with a table of labels (see layouts.py).
 
-Either PATH/train/<class>/ and PATH/test/<class>/, or PATH/<class>/ alone, of which a part is kept for the test.
-In the first form what lies beside train and test is not read. Hidden files and other kinds of files are passed over.
+Where nobody has dealt a test part, a part is kept for it; a part called val is what the search validates on.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.config import DataConfig
-from pipeline.datasets import splits
-from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of
+from pipeline.datasets import labelled, layouts, reading, splits
+from pipeline.datasets.layouts import Listed, Listing
+from pipeline.datasets.pictures import Dataset, Split, hashes_of
+from pipeline.shell import progress
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
 PREFIX = "folder:"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-HASHED_AT_ONCE = 1024
-
-_LAYOUT = "PATH/<class>/*.jpg, or PATH/train/<class>/*.jpg and PATH/test/<class>/*.jpg"
+AT_ONCE = 256  # files; each is in memory while it is hashed
 
 
 def load(config: DataConfig) -> Dataset:
-    """Lists both splits and hashes the training files; the test files are opened when the test split is asked for.
+    """Lists the pictures and hashes them; those of a dealt test part are opened when the test split is asked for.
 
     The data set is known by the folder's own name and by what is in it, however its path is spelled.
 
-    Raises UserError where the folders are not as described above.
+    Raises UserError where the folders, or the table of labels, are not as layouts.py describes them.
     """
     root = _root(config.dataset.removeprefix(PREFIX))
-    if any(_class_folders(root / part) for part in ("train", "test")):
-        class_names, train = _list(root / "train")
-        test_names, test = _list(root / "test")
-        _require_same(class_names, test_names, root)
+    listing = labelled.by_table(root, _table(config.labels)) if config.labels else layouts.by_folders(root)
+    _tell(listing)
+    class_names = tuple(sorted({one.label for one in listing.pictures}))
+    read = partial(_read, root=root, class_names=class_names, group_of=_grouping(config.group_by))
+    train = read("train", [*listing.of(""), *listing.of("train"), *listing.of("val")])
+    if test := listing.of("test"):
+        num_test, read_test = len(test), partial(read, "test", test)
     else:
-        class_names, whole = _list(root)
-        kept = splits.hold_out(_labels(whole, class_names), class_names, config.test_fraction)
-        train, test = ([whole[index] for index in rows] for rows in kept)
-    read = _read("train", root, train, class_names)
-    return Dataset(
-        name=root.resolve().name or "folder",
-        version=read.digest[:12],
-        class_names=class_names,
-        train=read,
-        read_test=partial(_read, "test", root, test, class_names),
-        num_test=len(test),
-    )
+        kept, held_out = splits.hold_out(train, class_names, config.test_fraction)
+        num_test, read_test = len(held_out), partial(replace, train.subset(held_out), name="test", is_val=None)
+        train = train.subset(kept)
+    return Dataset(root.resolve().name or "folder", train.digest[:12], class_names, train, read_test, num_test)
 
 
 def _root(path: str) -> Path:
     root = Path(os.path.expanduser(path))  # unlike Path's own it leaves ~ where there is no home
     if not path or not root.is_dir():
         received = "no path" if not path else f"{path!r}, which is " + ("a file" if root.exists() else "not there")
-        raise UserError(f"wanted a folder of pictures, {_LAYOUT}. Received: {received}. Try: --dataset folder:PATH")
+        raise UserError(
+            f"wanted a folder of pictures, {layouts.LAYOUT}. Received: {received}. Try: --dataset folder:PATH"
+        )
     return root
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _table(path: str) -> Path:
+    table = Path(os.path.expanduser(path))
+    if not table.is_file():
+        raise UserError(f"wanted a CSV table of labels. Received: {path!r}, which is no file. Try: --labels FILE.csv")
+    return table
 
 
-def _list(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
-    """Names of the classes, sorted, and their pictures, sorted by class and name."""
-    classes = _class_folders(folder)
-    if len(classes) < 2:
-        received = f"the one folder {classes[0].name!r}" if classes else "no class folder"
-        raise UserError(
-            f"wanted at least two class folders in {folder}. Received: {received}. Try: lay it out as {_LAYOUT}"
-        )
-    pictures = []
-    for one in classes:
-        found = sorted(entry for entry in one.iterdir() if _is_picture(entry))
-        if not found:
-            raise UserError(
-                f"wanted pictures ({' '.join(SUFFIXES)}) in every class folder. Received: none in {one}. "
-                "Try: add some, or remove the folder"
-            )
-        pictures += found
-    return tuple(one.name for one in classes), pictures
+def _tell(listing: Listing) -> None:
+    for line in listing.notes:
+        progress.note(line)
+    if listing.passed_over:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(listing.passed_over.items()))
+        progress.note(f"{sum(listing.passed_over.values())} files passed over, which are no pictures: {kinds}")
 
 
-def _is_picture(entry: Path) -> bool:
-    # A broken link counts as a picture: reading it fails and names it, where passing over it would hide it.
-    return entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+def _grouping(group_by: str) -> Callable[[Listed], str]:
+    """What a picture must stay together with when it is dealt; empty for itself alone."""
+    if group_by == "folder":
+        return lambda one: one.group or str(one.file.parent)
+    if group_by == "auto":
+        return lambda one: one.group
+    pattern = re.compile(group_by)
+
+    def named(one: Listed) -> str:
+        """What the expression finds in the name: its first group, or all of it."""
+        found = pattern.search(layouts.printable(one.file.name))
+        return one.group or ("" if found is None else found[1] if pattern.groups else found[0])
+
+    return named
 
 
-def _require_same(train: tuple[str, ...], test: tuple[str, ...], root: Path) -> None:
-    differences = [
-        f"{', '.join(sorted(set(some) - set(others)))} only in {name}"
-        for name, some, others in (("train", train, test), ("test", test, train))
-        if set(some) - set(others)
-    ]
-    if differences:
-        raise UserError(
-            f"wanted the same classes in {root}/train and {root}/test. Received: {'; '.join(differences)}. "
-            "Try: rename, add or remove these class folders"
-        )
-
-
-def _labels(files: list[Path], class_names: tuple[str, ...]) -> np.ndarray:
-    """int32 (n,)."""
-    number = {name: label for label, name in enumerate(class_names)}
-    return np.array([number[file.parent.name] for file in files], dtype=np.int32)
-
-
-def _read(name: str, root: Path, files: list[Path], class_names: tuple[str, ...]) -> Split:
+def _read(
+    name: str, pictures: Sequence[Listed], root: Path, class_names: tuple[str, ...], group_of: Callable[[Listed], str]
+) -> Split:
+    number = {label: position for position, label in enumerate(class_names)}
+    looked = list(_look_at([one.file for one in pictures]))
+    groups = [group_of(one) for one in pictures]
+    is_val = np.array([one.part == "val" for one in pictures], bool)
     return Split(
         name=name,
-        labels=_labels(files, class_names),
-        ids=[file.relative_to(root).as_posix() for file in files],
-        hashes=hashes_of(_hashes(files)),
-        raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(file) for file in files]),
-        decode=lambda path: decode_bytes(tf.io.read_file(path)),
+        labels=np.array([number[one.label] for one in pictures], dtype=np.int32),
+        ids=[layouts.printable(one.file.relative_to(root).as_posix()) for one in pictures],
+        hashes=hashes_of(digest for digest, _whole in looked),
+        raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(one.file) for one in pictures]),
+        decode=lambda path: reading.decode(tf.io.read_file(path)),
+        groups=tuple(groups) if any(groups) else None,
+        is_val=is_val if is_val.any() else None,
+        suspects=np.flatnonzero([not whole for _digest, whole in looked]),
     )
 
 
-def _hashes(files: list[Path]) -> Iterator[bytes]:
-    """Part by part: what waits for a thread takes a kilobyte."""
+def _look_at(files: Sequence[Path]) -> Iterator[tuple[bytes, bool]]:
+    """The SHA-256 of each, and whether it looks like a whole picture. Part by part: what waits takes memory."""
     with ThreadPoolExecutor(cores() + 4) as threads:  # some of which wait for the disk
-        for begin in range(0, len(files), HASHED_AT_ONCE):
-            yield from threads.map(_hash, files[begin : begin + HASHED_AT_ONCE])
+        for begin in range(0, len(files), AT_ONCE):
+            yield from threads.map(_digest, files[begin : begin + AT_ONCE])
 
 
-def _hash(path: Path) -> bytes:
+def _digest(path: Path) -> tuple[bytes, bool]:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"wanted to read {path}. Received: {error.strerror}. Try: mend or remove that file") from error
+    return sha256(content).digest(), reading.looks_whole(content)

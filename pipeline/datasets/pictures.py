@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -35,6 +35,9 @@ class Split:
         hashes: uint8 (n, 32), the SHA-256 of each picture as it is stored.
         raw: makes a data set of what `decode` takes, n elements: encoded bytes, a file's path, or pixels.
         decode: one raw element -> uint8 (h, w, 3); works inside a graph.
+        groups: n names; pictures of one name stay together when they are dealt, and those without a name go alone.
+        is_val: bool (n,), what the person who dealt the pictures keeps for validation.
+        suspects: int (m,), the pictures that do not look whole; decoding tells.
     """
 
     name: str
@@ -43,15 +46,22 @@ class Split:
     hashes: np.ndarray
     raw: Callable[[], tf.data.Dataset]
     decode: Callable[[tf.Tensor], tf.Tensor]
+    groups: tuple[str, ...] | None = None
+    is_val: np.ndarray | None = None
+    suspects: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over exactly these pictures and labels, in order, 64 hexadecimal digits."""
+        """SHA-256 over exactly these pictures, labels and how they are dealt, in order, 64 hexadecimal digits."""
         whole = hashlib.sha256(np.ascontiguousarray(self.hashes).data)
         whole.update(np.ascontiguousarray(self.labels, "<i4").data)
+        if self.is_val is not None:
+            whole.update(np.packbits(self.is_val).data)
+        if self.groups is not None:
+            whole.update("\0".join(self.groups).encode())
         return whole.hexdigest()
 
     def pictures(self, indices: np.ndarray | None = None, shuffle_seed: int | None = None) -> tf.data.Dataset:
@@ -78,13 +88,17 @@ class Split:
     def subset(self, indices: np.ndarray) -> Split:
         """The pictures at `indices`, int (m,), each at most once, in ascending order."""
         mask = _mask(len(self), indices)
+        kept = np.flatnonzero(mask)
         return Split(
             name=self.name,
             labels=self.labels[mask],
-            ids=[self.ids[index] for index in np.flatnonzero(mask).tolist()],
+            ids=[self.ids[index] for index in kept.tolist()],
             hashes=self.hashes[mask],
             raw=partial(_raw_subset, self.raw, mask),
             decode=self.decode,
+            groups=None if self.groups is None else tuple(self.groups[index] for index in kept.tolist()),
+            is_val=None if self.is_val is None else self.is_val[mask],
+            suspects=np.flatnonzero(np.isin(kept, self.suspects)),
         )
 
 
@@ -139,16 +153,6 @@ def hashes_of(digests: Iterable[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)
 
 
-def decode_bytes(encoded: tf.Tensor) -> tf.Tensor:
-    """A JPEG, PNG, BMP or GIF (its first frame) -> uint8 (h, w, 3); grey and transparent ones too.
-
-    Raises tf.errors.InvalidArgumentError where the bytes are no whole picture. The file's EXIF rotation is ignored.
-    """
-    picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    picture.set_shape((None, None, 3))
-    return picture
-
-
 def check_readable(split: Split, progress: Callable[[int], None] | None = None) -> list[tuple[str, str]]:
     """Decodes every picture; returns (id, reason) of those that cannot be.
 
@@ -194,8 +198,9 @@ def unreadable_named(split: Split) -> Iterator[None]:
 
 
 def plain(error: tf.errors.OpError) -> str:
-    """What went wrong, without the names of TensorFlow's own operations around it."""
-    return re.sub(r"\{\{.*?\}\} | \[Op:.*", "", error.message)
+    """What went wrong, without the names of TensorFlow's own operations and Python's traceback around it."""
+    first, _newline, _traceback = error.message.partition("\n")
+    return re.sub(r"\{\{.*?\}\} | \[Op:.*|^ValueError: ", "", first)
 
 
 def _our_cores() -> tf.data.Options:
@@ -212,6 +217,8 @@ def _reasons(unreadable: Split) -> list[tuple[str, str]]:
             unreadable.decode(raw)
         except tf.errors.OpError as error:
             reasons.append((name, plain(error)))
+        except ValueError as error:  # Pillow's, outside of a graph
+            reasons.append((name, str(error)))
     return reasons
 
 

@@ -1,4 +1,6 @@
-"""Stratified cuts: every part has each class in the proportion of the whole, and the same seed gives the same cut."""
+"""Stratified cuts: every part has each class in the proportion of the whole, and the same seed gives the same cut.
+
+Pictures that belong together, such as copies, are never dealt to both sides."""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pipeline.datasets.pictures import Split
 from pipeline.shell.errors import UserError
@@ -16,23 +20,51 @@ TEST_SEED = 20170417  # the day of arXiv:1704.04861
 
 # Each kind of draw has a random stream of its own, so that equal seeds do not make them agree.
 _HOLD_OUT, _CUT, _DRAW = range(3)
+_PARTS = 3  # train, val and test
 
 
 def cut(split: Split, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Cuts into train and val: two arrays of indices, int64, ascending.
 
-    val holds val_fraction of the pictures, rounded up, and both parts hold at least one of every class.
-    Raises UserError where a class has a single picture.
+    Where a person has kept pictures for validation it is these. Else val holds val_fraction of the pictures, rounded
+    up, and both parts hold at least one of every class; what belongs together (`together`) is in one part.
+    Raises UserError where a class has a single picture, or group.
     """
+    if split.is_val is not None:
+        return np.flatnonzero(~split.is_val), np.flatnonzero(split.is_val)
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
     require_pairs(split.labels, names, split.name)
-    return _divide(split.labels, val_fraction, np.random.default_rng([_CUT, seed]))
+    return _divide(split, names, val_fraction, np.random.default_rng([_CUT, seed]))
 
 
-def hold_out(labels: np.ndarray, class_names: Sequence[str], fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Keeps a test part back from labels (n,): indices of train and of test, the same for every --seed."""
-    require_pairs(labels, class_names, "the data set")
-    return _divide(labels, fraction, np.random.default_rng([_HOLD_OUT, TEST_SEED]))
+def hold_out(split: Split, class_names: Sequence[str], fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Keeps a test part back: indices of train and of test, the same for every --seed; none of it from `is_val`.
+
+    Raises UserError where a class is too small for a part each to train on, to validate on and to test on.
+    """
+    few = np.flatnonzero(np.bincount(split.labels, minlength=len(class_names)) < _PARTS)
+    if len(few):
+        raise UserError(
+            f"wanted at least three pictures of every class: to train on, to validate on, and to test on. Received: "
+            f"fewer of {_named(few, class_names)}. Try: add pictures, or remove the class"
+        )
+    free = np.arange(len(split)) if split.is_val is None else np.flatnonzero(~split.is_val)
+    _rest, part = _divide(split.subset(free), class_names, fraction, np.random.default_rng([_HOLD_OUT, TEST_SEED]))
+    return np.setdiff1d(np.arange(len(split)), free[part]), free[part]
+
+
+def together(split: Split) -> np.ndarray:
+    """int (n,), a number for each group of pictures that stay together: those of one name in `groups`, and copies."""
+    count = len(split)
+    copies = np.unique(split.hashes, axis=0, return_inverse=True)[1].reshape(-1)
+    names = np.arange(count)
+    if split.groups is not None:
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(split.groups))}
+        alone = len(numbers) + np.arange(count)
+        names = np.array([numbers[name] if name else alone[at] for at, name in enumerate(split.groups)])
+    columns = np.concatenate([count + copies, 2 * count + np.unique(names, return_inverse=True)[1]])
+    links = coo_array((np.ones(2 * count, bool), (np.tile(np.arange(count), 2), columns)), (3 * count, 3 * count))
+    return np.unique(connected_components(links, directed=False)[1][:count], return_inverse=True)[1]
 
 
 def draw(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
@@ -55,20 +87,34 @@ def require_pairs(labels: np.ndarray, class_names: Sequence[str], where: str) ->
     """Raises UserError where a class has one picture, which cannot be cut in two."""
     single = np.flatnonzero(np.bincount(labels) == 1)
     if len(single):
-        named = ", ".join(repr(class_names[label]) for label in single[:5]) + (", ..." if len(single) > 5 else "")
         raise UserError(
             f"wanted at least two pictures of every class in {where}, so that it can be cut. "
-            f"Received: one of class {named}. Try: add pictures of it, or remove the class"
+            f"Received: one of class {_named(single, class_names)}. Try: add pictures of it, or remove the class"
         )
 
 
-def _divide(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _divide(
+    split: Split, class_names: Sequence[str], fraction: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the larger part and of the part that holds `fraction`; each has at least one of every class."""
+    labels, groups = split.labels, together(split)
     sizes = np.unique(labels, return_counts=True)[1]
     wanted = math.ceil(len(labels) * fraction - 1e-9)  # 100 * 0.07 is a little above 7
     total = min(max(wanted, len(sizes)), len(labels) - len(sizes))
-    part = _pick(labels, _apportion(sizes, total, np.ones_like(sizes), sizes - 1, rng), rng)
-    return np.setdiff1d(np.arange(len(labels)), part), part
+    shares = _apportion(sizes, total, np.ones_like(sizes), sizes - 1, rng)
+    if groups.max(initial=-1) + 1 == len(labels):
+        part = _pick(labels, shares, rng)
+    else:
+        part = _pick_groups(labels, groups, shares, rng)
+    rest = np.setdiff1d(np.arange(len(labels)), part)
+    for side in (part, rest):
+        if len(missing := np.setdiff1d(labels, labels[side])):
+            raise UserError(
+                f"wanted pictures of every class that may be dealt to different sides. Received: all of "
+                f"{_named(missing, class_names)} are copies of each other, or one group. "
+                "Try: other pictures, or another --group_by"
+            )
+    return rest, part
 
 
 def _apportion(
@@ -95,3 +141,24 @@ def _pick(labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
         rng.permutation(np.flatnonzero(labels == label))[:share] for label, share in zip(classes, shares, strict=True)
     ]
     return np.sort(np.concatenate(picked))
+
+
+def _pick_groups(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As `_pick`, by whole groups: of each class as many as fit into its share, and one at least."""
+    picked = np.zeros(len(labels), bool)
+    for label, share in zip(np.unique(labels), shares, strict=True):
+        of_class = labels == label
+        found = rng.permutation(np.unique(groups[of_class]))
+        sizes = {group: int((of_class & (groups == group)).sum()) for group in found.tolist()}
+        room = share - int((of_class & picked).sum())
+        for group in found.tolist():
+            if sizes[group] <= room and len(sizes) > 1 and not picked[groups == group].any():
+                picked |= groups == group
+                room -= sizes[group]
+        if not (of_class & picked).any() and len(sizes) > 1:
+            picked |= groups == min(sizes, key=lambda group: sizes[group])
+    return np.flatnonzero(picked)
+
+
+def _named(classes: np.ndarray, class_names: Sequence[str]) -> str:
+    return ", ".join(repr(class_names[label]) for label in classes[:5]) + (", ..." if len(classes) > 5 else "")

@@ -7,10 +7,12 @@ import dataclasses
 import difflib
 import hashlib
 import logging
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -21,14 +23,18 @@ from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
-from pipeline.datasets import splits
-from pipeline.datasets.pictures import Dataset, Split, decode_bytes, hashes_of, plain
+from pipeline.datasets import reading, splits
+from pipeline.datasets.pictures import Dataset, Split, hashes_of, plain
+from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 
 # TFDS asks ten times, with pauses that double, before it admits that there is no network (204 s, measured), and waits
 # for an answer without end. Four more tries take 3 s.
 DOWNLOAD_RETRIES = 4
 TIMEOUTS = (10, 60)  # s, to connect and between two packets
+
+_VALIDATION = ("validation", "val", "valid")
+_LOOKED_AT = 64  # pictures
 
 # No network, a full disk, a changed file, files that a person must fetch by hand, a missing Python package.
 _PREPARE_ERRORS = (
@@ -46,10 +52,10 @@ def load(config: DataConfig) -> Dataset:
     A set without a test split is tested on its validation split; one with neither has a part of train kept back.
     Raises UserError where the set is unknown, cannot be downloaded, is damaged, or is no image classification.
     """
-    builder = _open(config)
+    builder = _open(config.dataset, _folder_of(config.dataset, Path(config.data_dir)))
     keys = _keys(builder)
     _prepare(builder)
-    stored = [name for name in ("train", "test", "validation") if name in builder.info.splits]
+    stored = [name for name in ("train", "test", *_VALIDATION) if name in builder.info.splits]
     name, _, version = builder.info.full_name.rpartition("/")
     if "train" not in stored:
         raise UserError(
@@ -58,30 +64,46 @@ def load(config: DataConfig) -> Dataset:
         )
     class_names = tuple(builder.info.features[keys[1]].names)
     train = _scan(builder, "train", "train", keys)
+    if len(stored) > 2 and stored[1] == "test" and not _has_labels(builder, "test", keys):
+        progress.note(f"the test split of {name} has no labels; the split {stored[2]} is tested on in its place")
+        del stored[1]
     if len(stored) > 1:
         read_test = partial(_scan, builder, stored[1], "test", keys)
         num_test = builder.info.splits[stored[1]].num_examples
     else:
-        kept, held_out = splits.hold_out(train.labels, class_names, config.test_fraction)
+        kept, held_out = splits.hold_out(train, class_names, config.test_fraction)
         read_test = partial(dataclasses.replace, train.subset(held_out), name="test")
         train, num_test = train.subset(kept), len(held_out)
     return Dataset(name, version, class_names, train, read_test, num_test)
 
 
-def _open(config: DataConfig) -> tfds.core.DatasetBuilder:
+def _folder_of(dataset: str, folder: Path) -> Path:
+    """`folder`, or the one around it or within it that holds the data set, where `folder` itself does not."""
+    name = re.split("[/:]", dataset)[0]
+    if (folder / name).is_dir():
+        return folder
+    around = [inner.parent for inner in (folder.absolute(), *folder.absolute().parents[:2]) if inner.name == name]
+    within = [inner for inner in sorted(folder.glob("*")) if (inner / name).is_dir()]
+    if len(found := around or within) != 1:
+        return folder
+    progress.note(f"{dataset} is taken from {found[0]}, which holds it, and not from {folder}")
+    return found[0]
+
+
+def _open(dataset: str, folder: Path) -> tfds.core.DatasetBuilder:
     try:
         with _quiet():
-            return tfds.builder(config.dataset, data_dir=config.data_dir)
+            return tfds.builder(dataset, data_dir=folder)
     except registered.DatasetNotFoundError as error:
-        close = difflib.get_close_matches(config.dataset.lower(), {*KNOWN_DATASETS, *tfds.list_builders()})
+        close = difflib.get_close_matches(dataset.lower(), {*KNOWN_DATASETS, *tfds.list_builders()})
         raise UserError(
             f"wanted {', '.join(KNOWN_DATASETS)} or any image classification set of TFDS. "
-            f"Received: {config.dataset!r}." + (f" Try: {' or '.join(close)}" if close else "")
+            f"Received: {dataset!r}." + (f" Try: {' or '.join(close)}" if close else "")
         ) from error
     except (ValueError, AssertionError, ImportError, OSError, ParseError) as error:
         raise UserError(
-            f"wanted a data set that TFDS can open, NAME or NAME/CONFIG or NAME:VERSION, in {config.data_dir}. "
-            f"Received: {config.dataset!r} ({_one_line(error)}). "
+            f"wanted a data set that TFDS can open, NAME or NAME/CONFIG or NAME:VERSION, in {folder}. "
+            f"Received: {dataset!r} ({_one_line(error)}). "
             "Try: mend the name; or, if its files there are damaged, remove them and prepare the data set again"
         ) from error
 
@@ -128,14 +150,22 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
         ) from error
 
 
+def _has_labels(builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str, str]) -> bool:
+    """Whether one of the split's first pictures has: those that are kept secret are -1."""
+    first = _records(builder, stored, keys).take(_LOOKED_AT).map(lambda record: record[keys[1]])
+    return any(label >= 0 for label in first.as_numpy_iterator())
+
+
 def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple[str, str]) -> Split:
     """Reads the labels and hashes the encoded pictures of the split that TFDS calls `stored`."""
     image, label = keys
     hashes: list[bytes] = []
+    whole: list[bool] = []
     labels: list[np.ndarray] = []
     try:
         for batch in _records(builder, stored, keys).batch(256).as_numpy_iterator():
             hashes += [hashlib.sha256(encoded).digest() for encoded in batch[image]]
+            whole += map(reading.looks_whole, batch[image])
             labels.append(batch[label])
     except (tf.errors.OpError, AssertionError, OSError) as error:
         raise UserError(
@@ -156,7 +186,8 @@ def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
         ids=[f"{builder.name}/{stored}#{index}" for index in range(len(all_labels))],
         hashes=hashes_of(hashes),
         raw=lambda: _records(builder, stored, keys).map(lambda record: record[image]),
-        decode=decode_bytes,
+        decode=reading.decode,
+        suspects=np.flatnonzero(~np.array(whole, bool)),
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pipeline.config import EngineName, Precision, Views
-from pipeline.datasets import Split
+from pipeline.datasets import Split, reading
 from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.features.kept import lock_of, tables
 from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
@@ -154,6 +154,7 @@ class _Entry:
             "pictures": split.digest,
             "cell": backbone.cell.name,
             "weights": backbone.digest,
+            "decoder": reading.VERSION,
             "preprocessing": preprocessing(backbone.cell),
             **({"view": "mirrored"} if mirrored else {}),
             **({"precision": precision} if precision != "float32" else {}),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pipeline.config import TrainConfig
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, audit
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
@@ -24,6 +24,7 @@ class TestScores:
         interval: 95 % Wilson interval of top1.
         untrained_top1: by the ImageNet classifier's own columns, with no training; None where it knows too few classes.
         pictures_per_second: from encoded picture to features, as measured when the test features were made.
+        unshared_top1: of the test pictures that are no training pictures; None where all are such, or none.
         confusion: int (outputs, outputs), rows are the truth; the outputs behind the data set's classes, which the
             replication's protocol has, are true of no picture.
     """
@@ -34,6 +35,13 @@ class TestScores:
     untrained_top1: float | None
     pictures_per_second: float
     confusion: np.ndarray
+    unshared_top1: float | None = None
+
+    @property
+    def balanced_top1(self) -> float:
+        """The mean of the classes' accuracies, however many test pictures each has."""
+        pictures = self.confusion.sum(axis=1)
+        return float(np.mean(self.confusion.diagonal()[pictures > 0] / pictures[pictures > 0]))
 
     def as_metrics(self) -> dict[str, float]:
         """Under the names that MLflow shows."""
@@ -43,10 +51,12 @@ class TestScores:
             "test_top1_low": low,
             "test_top1_high": high,
             "test_top5": self.top5,
+            "test_balanced_top1": self.balanced_top1,
             "test_pictures": float(self.confusion.sum()),
             "pictures_per_second": self.pictures_per_second,
         }
-        return shown if self.untrained_top1 is None else {**shown, "untrained_top1": self.untrained_top1}
+        known = {"untrained_top1": self.untrained_top1, "test_top1_unshared": self.unshared_top1}
+        return shown | {name: value for name, value in known.items() if value is not None}
 
 
 def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScores:
@@ -61,7 +71,8 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
     test = dataset.test
     table = load_table(test, dataset.source, trained, config.work_dir, config.engine)
     probabilities = _softmax(table.features @ kernel + bias)
-    confusion = metrics.confusion_counts(test.labels, probabilities.argmax(axis=1), len(bias))
+    answers, new = probabilities.argmax(axis=1), ~audit.shared(dataset)
+    confusion = metrics.confusion_counts(test.labels, answers, len(bias))
     return TestScores(
         top1=metrics.top_k(probabilities, test.labels, 1),
         interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),
@@ -69,6 +80,7 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
         untrained_top1=_untrained_top1(config, dataset),
         pictures_per_second=table.pictures_per_second,
         confusion=confusion,
+        unshared_top1=None if new.all() or not new.any() else float(np.mean(answers[new] == test.labels[new])),
     )
 
 

@@ -15,6 +15,7 @@ ERROR_TAG = "alpharho.error"
 KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose id was never heard
 DATABASE_TAG = "alpharho.database"  # the study database whose driver writes the run
 CELLS_TAG = "alpharho.cells"  # of a sweep: finished cells of earlier ones that it shows too; their ids, with commas
+AUDIT_TAG = "alpharho.audit"  # of a sweep: what a person should know of the pictures, a line each
 STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.config import BackboneName, Cell
 from pipeline.scoring.published import Source, find_published, imagenet_note
 from pipeline.tracking import RunRecord
-from pipeline.tracking.runs import ERROR_TAG, STATE_TAG
+from pipeline.tracking.runs import AUDIT_TAG, ERROR_TAG, STATE_TAG
 from reports.tables.choice import dataset
 
 Row = dict[str, Any]
@@ -26,17 +26,26 @@ SCORES = (
     *("test_top1", "test_top1_low", "test_top1_high", "test_top5", "untrained_top1", "test_pictures"),
     *("pictures_per_second", "seconds", "best_trial", "best_epoch"),
 )
+BESIDE = ("test_top1_unshared", "test_balanced_top1")  # told where the audit has a reason to
 COUNTS = {"trials_complete": "COMPLETE", "trials_pruned": "PRUNED", "trials_failed": "FAIL"}
 
 SWEEPS = {
     **dict.fromkeys(("sweep", "run_id", "name", "status", "dataset"), TEXT),
-    **{"started": TIME, "seconds": NUMBER, "device": TEXT, "versions": TEXT, "caveat": TEXT, "settings": "object"},
+    **{
+        "started": TIME,
+        "seconds": NUMBER,
+        "device": TEXT,
+        "versions": TEXT,
+        "caveat": TEXT,
+        "audit": TEXT,
+        "settings": "object",
+    },
     **{"digest": TEXT, "pictures_train_and_val": NUMBER, "pictures_val": NUMBER, "classes": NUMBER},
 }
 CELLS = {
     **{"sweep": TEXT, "cell": TEXT, "backbone": TEXT, "alpha": NUMBER, "resolution": WHOLE},
     **dict.fromkeys(("run_id", "study", "status", "error"), TEXT),
-    **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8]), NUMBER),
+    **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8], *BESIDE), NUMBER),
     **dict.fromkeys(COUNTS, WHOLE),
     **dict.fromkeys(
         (*SCORES[8:], *DRAWN, "paper_top1", "replication_top1", "delta_paper", "delta_replication"), NUMBER
@@ -65,6 +74,7 @@ def sweep_row(label: str, run: RunRecord) -> Row:
         **{"started": run.started, "seconds": run.seconds, "settings": dict(run.params)},
         **{name: run.tags.get(name, "") for name in ("device", "versions")},
         "caveat": imagenet_note(dataset(run), run.params.get("weights", "imagenet")),
+        "audit": run.tags.get(AUDIT_TAG, ""),
         "digest": data.digest if data else "",
         **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "pictures_val", "classes")},
     }
@@ -130,7 +140,7 @@ def cell_row(label: str, cell: Cell, data: str, run: RunRecord, trials: Mapping[
         **{"sweep": label, "cell": cell.name, "backbone": cell.backbone},
         **{"alpha": cell.alpha, "resolution": cell.resolution},
         **{"run_id": run.run_id, "study": run.name, "status": run.status, "error": run.tags.get(ERROR_TAG, "")},
-        **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES, *DRAWN)},
+        **{name: metrics.get(name, math.nan) for name in (*COSTS, *SCORES, *BESIDE, *DRAWN)},
         "val_top1": metrics.get("best_val_top1", math.nan),
         **{name: states[state] for name, state in COUNTS.items()},
         **{f"{source}_top1": value for source, value in published.items()},

@@ -29,9 +29,9 @@ from rich.table import Table
 
 from pipeline import datasets
 from pipeline.config import Cell, DataConfig
-from pipeline.datasets import Split
+from pipeline.datasets import Split, reading
 from pipeline.datasets.letters import render
-from pipeline.datasets.pictures import decode_bytes, from_arrays
+from pipeline.datasets.pictures import from_arrays
 from pipeline.features import engines
 from pipeline.features.extract import BATCH
 from pipeline.features.table import load_table
@@ -75,7 +75,7 @@ def drawn() -> tuple[Split, list[Backbone]]:
     split = dataclasses.replace(
         from_arrays("train", pictures, labels, "letters"),
         raw=lambda: tf.data.Dataset.from_tensor_slices(encoded),
-        decode=decode_bytes,
+        decode=reading.decode,
     )
     return split, [backbones.load(Cell(0.5, side), "tiny") for side in (224, 192)]
 

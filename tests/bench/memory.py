@@ -22,8 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Cell
-from pipeline.datasets import Split
-from pipeline.datasets.pictures import decode_bytes
+from pipeline.datasets import Split, reading
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from tests.bench.limits import kept
@@ -67,7 +66,7 @@ def generated(count: int) -> Split:
         ids=[f"generated/train#{number}" for number in range(count)],
         hashes=np.repeat(numbers[:, None], 4, axis=1).astype("<i8").view(np.uint8),
         raw=lambda: tf.data.Dataset.range(count).map(_draw, num_parallel_calls=tf.data.AUTOTUNE),
-        decode=decode_bytes,
+        decode=reading.decode,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from pipeline.datasets.pictures import decode_bytes
+from pipeline.datasets import reading
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from tests.bench.heads import CONFIG, Clock
@@ -49,7 +49,7 @@ def _pictures(files: list[Path], names: list[str], backbone: Backbone) -> tf.dat
     labels = [names.index(file.parent.name) for file in files]
     listed = tf.data.Dataset.from_tensor_slices(([str(file) for file in files], labels)).shuffle(len(files))
     decoded = listed.map(
-        lambda path, label: (backbones.preprocess(decode_bytes(tf.io.read_file(path)), backbone.cell), label),
+        lambda path, label: (backbones.preprocess(reading.decode(tf.io.read_file(path)), backbone.cell), label),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return decoded.batch(CONFIG.batch_size).prefetch(tf.data.AUTOTUNE)

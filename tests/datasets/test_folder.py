@@ -19,7 +19,7 @@ def load(path: Path | str, **settings: object) -> datasets.Dataset:
 def test_train_and_test_folders(tmp_path: Path) -> None:
     write(tmp_path / "train", cat=3, dog=4)
     write(tmp_path / "test", cat=1, dog=2)
-    write(tmp_path / "val", bird=2)  # not read
+    write(tmp_path / "more", bird=2)  # not read
     dataset = load(tmp_path)
     assert dataset.class_names == ("cat", "dog")
     assert dataset.source == f"{tmp_path.name}:{dataset.train.digest[:12]}"
@@ -118,18 +118,16 @@ def test_classes_that_differ_are_shown(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("present", ["train", "test"])
-def test_one_of_train_and_test_alone(tmp_path: Path, present: str) -> None:
-    write(tmp_path / present, cat=3, dog=3)
-    missing = "test" if present == "train" else "train"
-    with pytest.raises(UserError, match=f"wanted at least two class folders in .*/{missing}"):
+def test_a_test_folder_alone_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "test", cat=3, dog=3)
+    with pytest.raises(UserError, match=r"wanted class folders in .*/train\. Received: none"):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(("pictures", "where"), [(1, "the data set"), (2, "the training pictures")])
-def test_a_class_too_small_to_cut_is_named(tmp_path: Path, pictures: int, where: str) -> None:
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_a_class_too_small_to_cut_is_named(tmp_path: Path, pictures: int) -> None:
     write(tmp_path, cat=9, rare=pictures)
-    with pytest.raises(UserError, match=f"in {where}.* one of class 'rare'"):
+    with pytest.raises(UserError, match=r"at least three pictures of every class.* fewer of 'rare'"):
         load(tmp_path)
 
 
@@ -138,9 +136,7 @@ def test_unreadable_pictures_are_left_out_on_request(tmp_path: Path) -> None:
     write(tmp_path / "test", cat=1, dog=2)
     (tmp_path / "train" / "cat" / "001.png").write_bytes(b"no picture")
     (tmp_path / "test" / "dog" / "000.png").write_bytes(b"")
-    assert datasets.check_readable(load(tmp_path).train) == [
-        ("train/cat/001.png", "Unknown image file format. One of JPEG, JPEG XL, PNG, GIF, BMP, WebP required.")
-    ]
+    assert datasets.check_readable(load(tmp_path).train) == [("train/cat/001.png", "no picture")]
     dataset = load(tmp_path, skip_unreadable=True)
     assert (len(dataset.train), len(dataset.test)) == (6, 2)
     assert [reason.split(":")[0] for reason in dataset.skipped] == ["train/cat/001.png", "test/dog/000.png"]

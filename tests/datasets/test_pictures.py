@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from greys import encode
 
-from pipeline.datasets.pictures import Dataset, Split, check_readable, decode_bytes, from_arrays, hashes_of
+from pipeline.datasets import reading
+from pipeline.datasets.pictures import Dataset, Split, check_readable, from_arrays, hashes_of
 
 
 def stored(contents: list[bytes], labels: list[int] | None = None) -> Split:
@@ -18,7 +19,7 @@ def stored(contents: list[bytes], labels: list[int] | None = None) -> Split:
         ids=[f"made/train#{index}" for index in range(len(contents))],
         hashes=hashes_of(hashlib.sha256(content).digest() for content in contents),
         raw=partial(tf.data.Dataset.from_tensor_slices, contents),
-        decode=decode_bytes,
+        decode=reading.decode,
     )
 
 
@@ -80,7 +81,7 @@ def test_the_digest_is_of_exactly_these_pictures_and_labels() -> None:
     [(".jpg", "RGB"), (".jpg", "L"), (".jpg", "CMYK"), (".png", "L"), (".png", "RGBA"), (".png", "P"), (".bmp", "RGB")],
 )
 def test_every_kind_of_picture_becomes_rgb(suffix: str, mode: str) -> None:
-    picture = decode_bytes(tf.constant(encode(100, suffix, mode))).numpy()
+    picture = reading.decode(tf.constant(encode(100, suffix, mode))).numpy()
     assert picture.shape == (6, 6, 3)
     assert picture.dtype == np.uint8
     assert np.abs(picture.astype(int) - 100).max() <= 2

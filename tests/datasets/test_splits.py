@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from pipeline.shell.errors import UserError
 def split_of(*sizes: int) -> Split:
     """Shuffled labels: sizes[c] pictures of class c."""
     labels = np.random.default_rng(5).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    return from_arrays("train", np.zeros((len(labels), 1, 1, 3), np.uint8), labels, "made")
+    pictures = np.arange(len(labels) * 12, dtype="<u4").view(np.uint8).reshape(len(labels), 4, 4, 3)
+    return from_arrays("train", pictures, labels, "made")
 
 
 def test_cut_parts_make_up_the_whole_in_ascending_order() -> None:
@@ -57,7 +60,7 @@ def test_cut_depends_on_the_seed_alone() -> None:
 def test_the_cut_that_is_recorded_today_is_the_cut_of_tomorrow() -> None:
     """A finished run is tested with the cut it was trained with: another numpy must not move a picture."""
     assert splits.cut(split_of(9, 9), 0.2, 0)[1].tolist() == [1, 4, 8, 15]
-    assert splits.hold_out(split_of(9, 9).labels, "ab", 0.2)[1].tolist() == [2, 3, 5, 14]
+    assert splits.hold_out(split_of(9, 9), "ab", 0.2)[1].tolist() == [2, 3, 5, 14]
     assert splits.draw(split_of(9, 9).labels, 4, 0).tolist() == [1, 3, 6, 9]
 
 
@@ -66,9 +69,50 @@ def test_cut_names_a_class_of_one_picture() -> None:
         splits.cut(split_of(5, 1), 0.2, 0)
 
 
-def test_hold_out_names_a_class_of_one_picture() -> None:
-    with pytest.raises(UserError, match="one of class 'rare'"):
-        splits.hold_out(np.array([0, 0, 1]), ("common", "rare"), 0.2)
+def test_hold_out_names_a_class_that_is_too_small() -> None:
+    with pytest.raises(UserError, match=r"at least three pictures .* fewer of 'rare'"):
+        splits.hold_out(split_of(3, 2), ("common", "rare"), 0.2)
+
+
+def copied(*groups: tuple[int, int]) -> Split:
+    """Pictures of (label, which picture): those of one number are copies."""
+    labels = np.array([label for label, _which in groups], np.int32)
+    hashes = np.array([[which % 256] * 32 for _label, which in groups], np.uint8)
+    return dataclasses.replace(split_of(len(groups)), labels=labels, hashes=hashes)
+
+
+def test_copies_are_dealt_to_one_side() -> None:
+    split = copied(*((label, label * 100 + number // 3) for label in (0, 1) for number in range(30)))
+    for part in (splits.cut(split, 0.2, 0)[1], splits.hold_out(split, "ab", 0.2)[1]):
+        inside = {split.hashes[index].tobytes() for index in part}
+        outside = {split.hashes[index].tobytes() for index in np.setdiff1d(np.arange(60), part)}
+        assert not inside & outside
+        assert np.bincount(split.labels[part]).tolist() == [6, 6]
+
+
+def test_a_class_of_copies_alone_is_refused() -> None:
+    with pytest.raises(UserError, match="all of 'b' are copies of each other"):
+        splits.hold_out(copied(*((0, number) for number in range(9)), *((1, 200) for _ in range(9))), "ab", 0.2)
+
+
+def test_what_has_one_name_is_dealt_to_one_side_with_its_copies() -> None:
+    split = dataclasses.replace(split_of(8), groups=("a", "a", "", "", "b", "b", "", ""))
+    assert len(set(splits.together(split).tolist())) == 6
+    hashes = split.hashes.copy()
+    hashes[2] = hashes[0]
+    assert len(set(splits.together(dataclasses.replace(split, hashes=hashes)).tolist())) == 5
+
+
+def test_what_a_person_keeps_for_validation_is_val_and_never_test() -> None:
+    is_val = np.arange(40) % 4 == 0
+    split = dataclasses.replace(split_of(20, 20), is_val=is_val)
+    train, val = splits.cut(split, 0.15, 0)
+    assert val.tolist() == np.flatnonzero(is_val).tolist()
+    assert np.intersect1d(train, val).size == 0
+    kept, test = splits.hold_out(split, "ab", 0.2)
+    assert not is_val[test].any()
+    assert len(kept) + len(test) == 40
+    assert splits.cut(split.subset(kept), 0.15, 0)[1].size == 10
 
 
 @pytest.mark.parametrize("limit", [6, 7, 50, 199, 200])

@@ -16,8 +16,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import Cell
-from pipeline.datasets import Split
-from pipeline.datasets.pictures import decode_bytes, from_arrays, hashes_of
+from pipeline.datasets import Split, reading
+from pipeline.datasets.pictures import from_arrays, hashes_of
 from pipeline.features import partial, table
 from pipeline.features.engines import litert
 from pipeline.features.extract import features_of
@@ -244,7 +244,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
         ["good.png", "bad.png"],
         hashes_of([bytes(32), bytes(32)]),
         lambda: tf.data.Dataset.from_tensor_slices(encoded),
-        decode_bytes,
+        reading.decode,
     )
     with pytest.raises(UserError, match=r"bad\.png.*--skip_unreadable"):
         load(split, backbone, tmp_path)

@@ -8,8 +8,11 @@ import pytest
 from reports.notices import notices
 from reports.tables import Tables
 
-SWEEP = {"sweep": "dogs", "status": "FINISHED", "caveat": ""}
-CELL = {"sweep": "dogs", "cell": "mobilenet_0.75_192", "test_top1": 0.8, "status": "FINISHED", "error": ""}
+SWEEP = {"sweep": "dogs", "status": "FINISHED", "caveat": "", "audit": ""}
+CELL = {
+    **{"sweep": "dogs", "cell": "mobilenet_0.75_192", "test_top1": 0.8, "status": "FINISHED", "error": ""},
+    **{"test_top1_unshared": float("nan"), "test_balanced_top1": 0.79},
+}
 WAITING = {**CELL, "test_top1": float("nan"), "status": "RUNNING"}
 FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
 
@@ -33,6 +36,16 @@ def test_a_good_sweep_needs_none():
 )
 def test_what_a_sweep_says(change, said):
     assert of([{**SWEEP, **change}], [CELL]) == [said]
+
+
+def test_what_is_wrong_with_the_pictures_stands_beside_the_scores_without_it():
+    audit = "3 of the 9 test pictures are training pictures, too.\nThe classes are uneven."
+    cell = {**CELL, "test_top1_unshared": 0.7, "test_balanced_top1": 0.5}
+    assert of([{**SWEEP, "audit": audit}], [cell]) == [
+        *audit.splitlines(),
+        "Without the training pictures among the test pictures: 0.75-192 70.0 %.",
+        "Balanced accuracy, where it is another: 0.75-192 50.0 %.",
+    ]
 
 
 def test_a_cell_that_waits_and_one_that_failed_are_told_apart():

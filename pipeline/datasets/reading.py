@@ -1,0 +1,176 @@
+"""The one decoder: the bytes of any picture file become uint8 (h, w, 3), as a viewer shows them.
+
+TensorFlow decodes plain JPEGs and PNGs, in threads of its own; the header tells which are plain. Pillow decodes all
+else: what its EXIF tag turns, what has more than eight bits, a palette or transparent parts, CMYK, and every other
+format. On what both decode they agree to the last bit. A file is known by its content, never by its ending.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import struct
+from functools import cache
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+VERSION = "2"  # a part of every feature table's key: raise it when a picture comes out otherwise
+HEADER = 32  # bytes, of which `kind_of` wants no more
+EXTRA = "pillow-heif"  # reads HEIC, which Pillow does not
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"}
+_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into sixteen
+_SEARCHED = 2**17  # bytes, in which an EXIF tag or a transparent colour is told, where there is one
+
+
+def kind_of(header: bytes) -> str:
+    """JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF or HEIC, by a file's first HEADER bytes; empty where it is no picture."""
+    for signature, kind in _SIGNATURES.items():
+        if header.startswith(signature):
+            return kind
+    if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
+        return "WEBP"
+    if header[4:8] == b"ftyp":
+        brand = header[8:12]
+        return "AVIF" if brand in (b"avif", b"avis") else "HEIC" if brand in _HEIF_BRANDS else ""
+    return ""
+
+
+def looks_whole(encoded: bytes) -> bool:
+    """Whether a file begins and ends as whole pictures do; where it does not, decoding tells."""
+    kind, size = kind_of(encoded[:HEADER]), len(encoded)
+    if kind == "JPEG":
+        return b"\xff\xd9" in encoded[-1024:]
+    if kind == "PNG":
+        return b"IEND" in encoded[-64:]
+    if kind == "GIF":
+        return encoded.rstrip(b"\0").endswith(b";")
+    if kind == "WEBP":
+        return size >= 8 + int.from_bytes(encoded[4:8], "little")
+    if kind == "BMP":
+        return size >= int.from_bytes(encoded[2:6], "little")
+    return bool(kind)
+
+
+def decode(encoded: tf.Tensor) -> tf.Tensor:
+    """Encoded bytes -> uint8 (h, w, 3); works inside a graph.
+
+    Raises tf.errors.OpError where they are no whole picture, or of a kind that nothing installed here reads; outside of
+    a graph it may be a ValueError.
+    """
+    picture = tf.cond(is_plain(encoded), lambda: _by_tensorflow(encoded), lambda: _by_pillow(encoded))
+    picture.set_shape((None, None, 3))
+    return picture
+
+
+def is_plain(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether TensorFlow's picture is Pillow's, bool (): a JPEG of one or three components, or a PNG of eight bits
+    without a palette, neither with an EXIF tag nor with transparent parts.
+
+    In TensorFlow's own operations: asked of Python, picture by picture, this would cost a third of the decoding.
+    """
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: ~_has(encoded, r"Exif\x00") & (tf.io.extract_jpeg_shape(encoded)[2] != 4),
+        lambda: tf.cond(_begins_as_png(encoded), lambda: _is_plain_png(encoded), lambda: tf.constant(False)),
+    )
+
+
+def read(encoded: bytes) -> np.ndarray:
+    """Any picture, by Pillow: uint8 (h, w, 3), the first frame of several.
+
+    Raises ValueError, in one line, where it is damaged, or of a kind that nothing installed here reads.
+    """
+    kind = kind_of(encoded[:HEADER])
+    if kind == "HEIC" and not reads_heic():
+        raise ValueError(f"a HEIC picture, which wants the package {EXTRA}")
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return _as_shown(image)
+    except UnidentifiedImageError:
+        raise ValueError("no picture" if not kind else f"a damaged {kind} picture") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise ValueError(f"{kind or 'picture'}: {str(error).partition(chr(10))[0]}") from None
+
+
+def _by_tensorflow(encoded: tf.Tensor) -> tf.Tensor:
+    # The accurate transform is Pillow's; TensorFlow's default is up to five of 255 away, and no faster.
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_png(encoded, channels=3),
+    )
+
+
+def _by_pillow(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.numpy_function(lambda given: read(_bytes(given)), [encoded], tf.uint8, stateful=False)
+
+
+def _bytes(given: bytes | np.ndarray) -> bytes:
+    """TensorFlow hands over bytes in a graph, and outside of one an array of them."""
+    return given.item() if isinstance(given, np.ndarray) else given
+
+
+def _as_shown(image: Image.Image) -> np.ndarray:
+    image.seek(0)
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        grey = _to_eight_bits(np.asarray(image))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        below = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(below, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _to_eight_bits(grey: np.ndarray) -> np.ndarray:
+    """Values (h, w) of sixteen bits, or of floating point, scaled by their range: of the depths that they may have, and
+    of the powers of two that a sensor has, the smallest that holds them.
+    """
+    if np.issubdtype(grey.dtype, np.floating):
+        finite = np.nan_to_num(grey, posinf=0, neginf=0)
+        largest = finite.max(initial=0)
+        scaled = finite * (255 if largest <= 1 else 1 if largest < 256 else 255 / largest)
+        return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+    largest = int(grey.max(initial=0))
+    depth = next((bits for bits in _DEPTHS if largest < 2**bits), max(largest.bit_length(), 16))
+    return np.clip(np.round(grey * (255 / (2**depth - 1))), 0, 255).astype(np.uint8)
+
+
+def _begins_as_png(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, 8) == b"\x89PNG\r\n\x1a\n"
+
+
+def _is_plain_png(encoded: tf.Tensor) -> tf.Tensor:
+    """By its header's bit depth and colour type (PNG specification, section 11.2.2)."""
+    depth_and_colours = tf.strings.substr(encoded, 24, 2)
+    grey_or_rgb = (depth_and_colours == b"\x08\x00") | (depth_and_colours == b"\x08\x02")
+    return grey_or_rgb & ~_has(encoded, "tRNS|eXIf")
+
+
+def _has(encoded: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Whether a regular expression is found in the first bytes; \\C is RE2's for any byte."""
+    return tf.strings.regex_full_match(tf.strings.substr(encoded, 0, _SEARCHED), rf"\C*(?:{pattern})\C*")
+
+
+@cache
+def reads_heic() -> bool:
+    if importlib.util.find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True

@@ -1,0 +1,170 @@
+"""Every picture comes out as a viewer shows it, whoever decodes it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipeline.datasets import reading
+
+RED, BLUE, WHITE = (200, 30, 30), (30, 30, 200), (255, 255, 255)
+ORIENTATION = 0x0112
+
+
+def halves(width: int = 16, height: int = 8) -> Image.Image:
+    """Red above, blue below."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (0, height // 2, width, height))
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """As in a graph of tf.data, in which a picture's kind is not known beforehand."""
+    (picture,) = tf.data.Dataset.from_tensors(content).map(reading.decode).as_numpy_iterator()
+    return picture
+
+
+def is_halves(picture: np.ndarray, near: int = 12) -> bool:
+    height = len(picture)
+    above, below = picture[: height // 2 - 1], picture[height // 2 + 1 :]
+    return bool(np.abs(above - np.array(RED)).max() <= near and np.abs(below - np.array(BLUE)).max() <= near)
+
+
+def turned(orientation: int) -> Image.Image:
+    """What a camera held otherwise stores, so that a viewer who heeds the tag shows `halves`."""
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # PIL's Transpose: the reverse of what the tag asks for
+    image = halves()
+    return image if orientation == 1 else image.transpose(Image.Transpose(undo[orientation]))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_its_tag_turns_stands_upright(orientation, kind):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"quality": 100} if kind in ("JPEG", "WEBP") else {}
+    content = encoded(turned(orientation), kind, exif=exif, **options)
+    assert not reading.is_plain(content)
+    picture = decoded(content)
+    assert picture.shape == (8, 16, 3)
+    assert is_halves(picture)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"quality": 95}),
+        ("JPEG", {"quality": 95, "progressive": True}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("WEBP", {"lossless": True}),
+        ("AVIF", {"quality": 95}),
+    ],
+)
+def test_every_format_is_known_by_its_content(kind, options):
+    content = encoded(halves(), kind, **options)
+    assert reading.kind_of(content[: reading.HEADER]) == kind
+    assert reading.looks_whole(content)
+    assert is_halves(decoded(content))
+
+
+def test_heic_by_its_package():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="no pillow-heif: install the extra `heic`")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(halves(64, 64)).save(buffer, quality=95)
+    content = buffer.getvalue()
+    assert reading.kind_of(content[: reading.HEADER]) == "HEIC"
+    assert is_halves(decoded(content))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF"])
+def test_a_palette_gives_its_colours(kind):
+    assert is_halves(decoded(encoded(halves().convert("P", palette=Image.Palette.ADAPTIVE, colors=2), kind)))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_lies_over_white(mode):
+    image = Image.new("RGBA", (6, 6), (0, 0, 0, 0))
+    image.paste((90, 90, 90, 255), (0, 0, 3, 6))
+    picture = decoded(encoded(image.convert(mode)))
+    assert picture[0, 5].tolist() == [255] * 3
+    assert np.abs(picture[0, 0].astype(int) - 90).max() <= 3
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_sixteen_bits_are_scaled_by_the_range_that_they_use(bits):
+    """A sensor of so many bits, as scanners and microscopes store it."""
+    grey = np.linspace(0, 2**bits - 1, 64, dtype=np.uint16).reshape(8, 8)
+    picture = decoded(encoded(Image.fromarray(grey)))
+    assert picture.shape == (8, 8, 3)
+    np.testing.assert_allclose(picture[..., 0], np.linspace(0, 255, 64).reshape(8, 8), atol=1)
+
+
+def test_a_tiff_of_floating_point_is_scaled():
+    grey = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    picture = decoded(encoded(Image.fromarray(grey), "TIFF"))
+    np.testing.assert_allclose(picture[..., 1], 255 * grey, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "1", "YCbCr"])
+def test_other_colours_become_rgb(mode):
+    kind = "PNG" if mode == "1" else "JPEG"
+    options = {} if kind == "PNG" else {"quality": 95}
+    picture = decoded(encoded(Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode), kind, **options))
+    assert picture.shape == (8, 8, 3)
+    assert picture.min() >= 250
+
+
+def test_the_first_frame_counts():
+    content = encoded(halves(), "GIF", save_all=True, append_images=[Image.new("RGB", (16, 8), WHITE)])
+    assert is_halves(decoded(content))
+
+
+@pytest.mark.parametrize(
+    "options", [{"quality": 80}, {"quality": 92, "subsampling": 0}, {"quality": 60, "progressive": True}]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_tensorflow_and_pillow_agree_on_plain_jpegs_to_the_last_bit(options, mode):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((173, 121), Image.Resampling.BICUBIC).convert(mode)
+    content = encoded(image, "JPEG", **options)
+    assert reading.is_plain(content)
+    np.testing.assert_array_equal(decoded(content), reading.read(content))
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"these are words",
+    "half a JPEG": encoded(halves(400, 400), "JPEG")[:900],
+    "half a JPEG that is turned": encoded(
+        halves(400, 400), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    )[:900],
+    "half a PNG": encoded(halves())[:60],
+    "half a BMP": encoded(halves(), "BMP")[:100],
+    "half a WebP": encoded(halves(200, 200), "WEBP", lossless=True)[:40],
+    "half a TIFF": encoded(halves(), "TIFF")[:100],
+    "HEIC": b"\0\0\0\x18ftypheic" + b"\0" * 40,
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+def test_what_is_no_whole_picture_is_an_error_in_one_line(content):
+    with pytest.raises(tf.errors.OpError):
+        decoded(content)
+    with pytest.raises(ValueError, match=r"^.+$") as refusal:
+        reading.read(content)
+    assert "\n" not in str(refusal.value)
+    assert "0x" not in str(refusal.value)
