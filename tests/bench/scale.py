@@ -111,7 +111,7 @@ def account(tracker: Tracker, marks: list[float]) -> dict[str, float]:
     """What -> seconds, all of them together being those between the first and the last of `marks`."""
     (whole,) = runs_of(tracker, "sweep")
     parts = Counter({"reading and checking the data (prepare)": marks[1] - marks[0]})
-    parts["sweep: starting, reading, measuring for the plan"] = whole.started.timestamp() - marks[1]
+    parts["sweep: starting and reading"] = whole.started.timestamp() - marks[1]
     for cell in runs_of(tracker, "cell"):
         trials = tracker.children(cell.run_id)
         first = min(trial.started for trial in trials).timestamp()
