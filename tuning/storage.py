@@ -224,7 +224,7 @@ def _unusable(url: str, error: Exception) -> UserError:
     )
     return UserError(
         f"wanted an Optuna {optuna.__version__} database at {masked(url)}. Received: {_reason(error)}. "
-        f"Try: {'make that folder, or name another --storage' if isinstance(error, FileNotFoundError) else way}"
+        f"Try: {'a folder that is there and can be written' if isinstance(error, OSError) else way}"
     )
 
 

@@ -17,7 +17,7 @@ from pipeline.features import kept
 from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
 from pipeline.shell import progress
-from pipeline.shell.errors import require
+from pipeline.shell.errors import UserError, require
 from pipeline.tracking import records
 from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG
 from tuning import enqueued, search_space, studies
@@ -159,7 +159,13 @@ def _require_disk(config: SweepConfig, dataset: Dataset) -> None:
         if (of_ours or _is_test(one, dataset)) and one.about.get("cell") in wanted:
             wanted[one.about["cell"]] -= one.bytes
     missing, folder = sum(max(0, size) for size in wanted.values()), Path(config.work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"wanted a folder for feature tables at {folder.absolute()}. Received: {error.strerror}. "
+            "Try: --work_dir FOLDER that can be written"
+        ) from error
     free = shutil.disk_usage(folder).free
     require(
         free >= missing,

@@ -292,6 +292,12 @@ def test_too_little_disk_is_refused_before_anything_is_begun(here, monkeypatch, 
     assert optuna.get_all_study_names(stores(here)[0]) == []
 
 
+def test_a_work_dir_that_cannot_be_made_is_told_in_one_line(here, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"a folder for feature tables at .*file/x\. Received: Not a directory"):
+        run(dataclasses.replace(ONE, work_dir=str(tmp_path / "file" / "x")))
+
+
 def test_tables_that_are_there_need_no_disk(here, monkeypatch):
     run(ONE)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=100_000))
