@@ -68,6 +68,8 @@ def run(main: Callable[[], object], resume_hint: str = "") -> typing.NoReturn:
         print(f"error: wanted to write {wanted}. Received: {error.strerror}. Try: {hint}.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second one, while Python ends, would change the exit code
+            signal.signal(number, signal.SIG_IGN)
         print(f"interrupted. {resume_hint}".rstrip(), file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)

@@ -77,8 +77,8 @@ def test_differences_stand_only_where_something_was_published(config):
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_imagenets_own_columns_reach_84_percent_of_the_dogs_untrained(real_data, tmp_path):
-    """84.4 % on these 1,200 pictures, all of which ImageNet's training set contains."""
+def test_imagenets_own_columns_reach_83_percent_of_the_dogs_untrained(real_data, tmp_path):
+    """83.75 % on these 1,200 pictures, all of which ImageNet's training set contains; 84.4 decoded by the fast transform."""
     config = TrainConfig(
         alpha=0.75,
         data_dir=str(real_data / "tfds"),
@@ -92,4 +92,4 @@ def test_imagenets_own_columns_reach_84_percent_of_the_dogs_untrained(real_data,
     model = backbones.with_head(backbone, backbone.classifier.kernel[:, columns], backbone.classifier.bias[columns])
     scores = score(model, config, dataset)
     assert scores.untrained_top1 == scores.top1
-    assert scores.top1 == pytest.approx(0.844, abs=0.005)
+    assert scores.top1 == pytest.approx(0.8375, abs=0.005)

@@ -58,9 +58,10 @@ def run_main(capsys):
         printed = capsys.readouterr()
         return stopped.value.code, printed.out, printed.err
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _raiser(error: BaseException):
