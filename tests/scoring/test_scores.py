@@ -78,7 +78,7 @@ def test_differences_stand_only_where_something_was_published(config):
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_imagenets_own_columns_reach_83_percent_of_the_dogs_untrained(real_data, tmp_path):
-    """83.75 % on these 1,200 pictures, all of which ImageNet's training set contains; 84.4 decoded by the fast transform."""
+    """83.75 % on these 1,200 pictures, all of which ImageNet's training set contains; 84.4 by the fast transform."""
     config = TrainConfig(
         alpha=0.75,
         data_dir=str(real_data / "tfds"),
