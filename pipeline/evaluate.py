@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trained = dataclasses.replace(
             trained,
             dataset=config.dataset or trained.dataset,
+            labels=config.labels or trained.labels,
             data_dir=config.data_dir or trained.data_dir,
             work_dir=config.work_dir or trained.work_dir,
             engine="auto",  # the one it was trained with may not be here, and changes nothing

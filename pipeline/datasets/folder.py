@@ -40,7 +40,7 @@ def load(config: DataConfig) -> Dataset:
     listing = labelled.by_table(root, _table(config.labels)) if config.labels else layouts.by_folders(root)
     _tell(listing)
     class_names = tuple(sorted({one.label for one in listing.pictures}))
-    read = partial(_read, root=root, class_names=class_names, group_of=_grouping(config.group_by))
+    read = partial(_read, root=root, class_names=class_names, group_of=_grouping(config.group_by, root))
     train = read("train", [*listing.of(""), *listing.of("train"), *listing.of("val")])
     if test := listing.of("test"):
         num_test, read_test = len(test), partial(read, "test", test)
@@ -76,10 +76,10 @@ def _tell(listing: Listing) -> None:
         progress.note(f"{sum(listing.passed_over.values())} files passed over, which are no pictures: {kinds}")
 
 
-def _grouping(group_by: str) -> Callable[[Listed], str]:
+def _grouping(group_by: str, root: Path) -> Callable[[Listed], str]:
     """What a picture must stay together with when it is dealt; empty for itself alone."""
     if group_by == "folder":
-        return lambda one: one.group or str(one.file.parent)
+        return lambda one: one.group or one.file.parent.relative_to(root).as_posix()
     if group_by == "auto":
         return lambda one: one.group
     pattern = re.compile(group_by)

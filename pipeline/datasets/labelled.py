@@ -22,13 +22,14 @@ _COLUMNS = {
 def by_table(root: Path, table: Path) -> layouts.Listing:
     """Of a CSV with the columns file and label, and, if it has them, split and group; other files are passed over.
 
-    A file is told by its path below PATH or beside the table, or by its name alone, with its ending or without.
+    A file is told by its path below PATH, or by its name alone, with its ending or without.
 
     Raises UserError where a column, a file or a label is missing.
     """
     rows = _rows(table)
     files = layouts.Files()
     there = {path.relative_to(root).as_posix(): path for path in layouts.walk(root) if path != table}
+    pictures = set(filter(files.is_picture, there.values()))
     by_name: dict[str, list[Path]] = {}
     for path in there.values():
         for name in {path.name, path.stem}:
@@ -41,7 +42,7 @@ def by_table(root: Path, table: Path) -> layouts.Listing:
             missing.append(f"{named or 'no name'} in line {number}" + (" (several)" if candidates else ""))
         elif not row["label"].strip():
             missing.append(f"no label in line {number}")
-        elif files.is_picture(candidates[0]):
+        elif candidates[0] in pictures:
             part = _part(row.get("split", ""), table, number)
             found.append(
                 layouts.Listed(
@@ -54,8 +55,8 @@ def by_table(root: Path, table: Path) -> layouts.Listing:
             f"there: {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. Try: mend or remove these lines"
         )
     _require_once(found, table)
-    unlisted = sum(map(files.is_picture, there.values())) - len(found)
-    notes = (f"{unlisted} pictures are not in {table.name}, and passed over",) if unlisted > 0 else ()
+    unlisted = len(pictures) - len(found)
+    notes = (f"{unlisted} pictures are not in {table.name}, and passed over",) if unlisted else ()
     ordered = sorted(found, key=lambda one: (one.label, one.file))
     return layouts.Listing(root, tuple(ordered), files.passed_over, notes)
 

@@ -168,6 +168,7 @@ def _has(encoded: tf.Tensor, pattern: str) -> tf.Tensor:
 
 @cache
 def reads_heic() -> bool:
+    """Whether the package for HEIC is installed; Pillow knows of it from then on."""
     if importlib.util.find_spec("pillow_heif") is None:
         return False
     import pillow_heif

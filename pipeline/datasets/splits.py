@@ -30,7 +30,7 @@ def cut(split: Split, val_fraction: float, seed: int) -> tuple[np.ndarray, np.nd
     up, and both parts hold at least one of every class; what belongs together (`together`) is in one part.
     Raises UserError where a class has a single picture, or group.
     """
-    if split.is_val is not None:
+    if split.is_val is not None and split.is_val.any():
         return np.flatnonzero(~split.is_val), np.flatnonzero(split.is_val)
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
     require_pairs(split.labels, names, split.name)
@@ -145,19 +145,20 @@ def _pick(labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
 
 def _pick_groups(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """As `_pick`, by whole groups: of each class as many as fit into its share, and one at least."""
-    picked = np.zeros(len(labels), bool)
+    picked = np.zeros(groups.max() + 1, bool)  # of groups
     for label, share in zip(np.unique(labels), shares, strict=True):
-        of_class = labels == label
-        found = rng.permutation(np.unique(groups[of_class]))
-        sizes = {group: int((of_class & (groups == group)).sum()) for group in found.tolist()}
-        room = share - int((of_class & picked).sum())
-        for group in found.tolist():
-            if sizes[group] <= room and len(sizes) > 1 and not picked[groups == group].any():
-                picked |= groups == group
-                room -= sizes[group]
-        if not (of_class & picked).any() and len(sizes) > 1:
-            picked |= groups == min(sizes, key=lambda group: sizes[group])
-    return np.flatnonzero(picked)
+        found, counts = np.unique(groups[labels == label], return_counts=True)
+        if len(found) == 1:
+            continue
+        order = rng.permutation(len(found))
+        room = share - counts[picked[found]].sum()
+        for group, count in zip(found[order].tolist(), counts[order].tolist(), strict=True):
+            if count <= room and not picked[group]:
+                picked[group] = True
+                room -= count
+        if not picked[found].any():
+            picked[found[counts.argmin()]] = True
+    return np.flatnonzero(picked[groups])
 
 
 def _named(classes: np.ndarray, class_names: Sequence[str]) -> str:

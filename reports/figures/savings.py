@@ -61,6 +61,7 @@ def savings_figure(info: SavingsInfo) -> go.Figure:
     hovers = [_hover(block) for block in info.blocks]
 
     def trace(name: str, counts: list[int], index: int, dash: str = "solid") -> go.Scatter:
+        """A line over the blocks, in millions."""
         color, marker = style.mark(index)
         return go.Scatter(
             x=numbers,

@@ -146,3 +146,12 @@ def test_groups_are_dealt_to_one_side(tmp_path):
     train, val = datasets.cut(dataset.train, 0.2, 0)
     names = np.array(dataset.train.groups)
     assert not set(names[train]) & set(names[val])
+
+
+def test_groups_by_folder_do_not_hang_on_how_the_path_is_spelled(tmp_path, monkeypatch):
+    for number in range(30):
+        day = tmp_path / "pics" / ("cat" if number < 15 else "dog") / f"day {number // 3}"
+        day.mkdir(parents=True, exist_ok=True)
+        (day / f"{number}.png").write_bytes(encode(number))
+    monkeypatch.chdir(tmp_path)
+    assert len({load(path, group_by="folder").source for path in (Path("pics"), tmp_path / "pics")}) == 1

@@ -128,3 +128,20 @@ def test_draw_takes_exactly_the_limit_from_all_classes(limit: int) -> None:
 def test_draw_says_which_limits_it_can_meet(limit: int) -> None:
     with pytest.raises(UserError, match=rf"from 6 .* to 200 .* Received: {limit}\."):
         splits.draw(split_of(3, 97, 100).labels, limit, 0)
+
+
+def test_a_validation_part_that_a_small_draw_missed_is_cut_anew() -> None:
+    split = dataclasses.replace(split_of(10, 10), is_val=np.zeros(20, bool))
+    assert splits.cut(split, 0.2, 0)[1].size == 4
+
+
+def test_one_copy_among_many_pictures_costs_no_more_than_sorting() -> None:
+    """A hundred thousand groups, each of which is looked at once."""
+    count = 100_000
+    hashes = np.zeros((count, 32), np.uint8)
+    hashes[:, :4] = np.arange(count, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    hashes[1] = hashes[0]
+    split = dataclasses.replace(split_of(2), labels=np.arange(count, dtype=np.int32) % 2, hashes=hashes)
+    split = dataclasses.replace(split, ids=range(count))
+    _train, val = splits.cut(split, 0.2, 0)
+    assert len(val) == pytest.approx(count / 5, abs=2)
