@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import multiprocessing
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,45 +14,16 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import Cell
-from pipeline.datasets import Split, reading
-from pipeline.datasets.pictures import from_arrays, hashes_of
+from pipeline.datasets.pictures import from_arrays
 from pipeline.features import partial, table
 from pipeline.features.engines import litert
 from pipeline.features.extract import features_of
-from pipeline.features.table import FeatureTable, has_table, here, load_table, rows_left
+from pipeline.features.table import has_table, here, load_table, rows_left
 from pipeline.networks import backbones, devices
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
-
-CELL = Cell(0.25, 32)
-
-
-def pictures(count: int = 11) -> Split:
-    rng = np.random.default_rng(0)
-    return from_arrays("train", rng.integers(0, 256, (count, 20, 24, 3), dtype=np.uint8), np.arange(count) % 3, "noise")
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    """Weights as varied as trained ones: freshly drawn MobileNet features vanish."""
-    drawn = backbones.load(CELL, "none")
-    rng = np.random.default_rng(1)
-    weights = [
-        rng.normal(0, 0.3, w.shape) if w.ndim > 1 else np.abs(rng.normal(1, 0.1, w.shape))
-        for w in drawn.model.get_weights()
-    ]
-    drawn.model.set_weights(weights)
-    return drawn
-
-
-def load(split: Split, backbone: Backbone, folder: Path) -> FeatureTable:
-    return load_table(split, "noise:1", backbone, str(folder))
-
-
-def only_table(folder: Path) -> Path:
-    (table,) = [path for path in (folder / "features").iterdir() if path.is_dir()]
-    return table
+from tests.features_of_noise import CELL, dying_after, load, only_table, pictures, tables
 
 
 def test_a_table_holds_what_the_backbone_makes_of_each_picture(backbone, tmp_path):
@@ -156,14 +125,6 @@ def test_a_full_disk_leaves_the_whole_chunks_to_go_on_from(backbone, tmp_path, m
     assert sorted(path.name for path in only_table(tmp_path).iterdir()) == ["features.npy", "table.json"]
 
 
-@pytest.fixture(scope="module")
-def broken(backbone) -> Backbone:
-    """With weights that are no numbers."""
-    other = backbones.load(CELL, "none")
-    other.model.set_weights([weight * np.nan for weight in backbone.model.get_weights()])
-    return other
-
-
 def test_features_that_are_no_numbers_are_refused(broken, tmp_path):
     with pytest.raises(UserError, match="finite features"):
         load(pictures(), broken, tmp_path)
@@ -176,24 +137,6 @@ def half(backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
     with contextlib.suppress(OSError):
         load_table(pictures(40), "noise:1", backbone, str(folder), run=dying_after(1, OSError(28, "No space")))
     return only_table(folder)
-
-
-def dying_after(batches: int, error: Exception):
-    """Runs a task that tells of so many batches, and then fails."""
-
-    def run(task, *args, tell, **kwargs):
-        told = []
-
-        def told_of(made) -> None:
-            if len(told) == batches:
-                raise error
-            if made.count:  # and not that the engines are ready
-                told.append(made)
-            tell(made)
-
-        task(*args, tell=told_of, **kwargs)
-
-    return run
 
 
 def test_only_the_table_that_is_proven_worthless_goes(backbone, broken, larger, tmp_path, monkeypatch):
@@ -220,36 +163,6 @@ def test_a_refusal_that_says_nothing_of_the_features_deletes_none(backbone, tmp_
     assert json.loads((kept / partial.JOURNAL).read_text())["rows"] == 32
 
 
-def test_the_features_are_computed_where_run_says_and_a_task_may_be_run_again(backbone, tmp_path):
-    ran = []
-
-    def run(task, *args, **kwargs):
-        ran.append(task)
-        with contextlib.suppress(KeyError):
-            dying_after(1, KeyError("died"))(task, *args, **kwargs)
-        return here(task, *args, **kwargs)
-
-    made = load_table(pictures(70), "noise:1", backbone, str(tmp_path / "again"), run=run)
-    assert ran == [features_of]
-    plain = load(pictures(70), backbone, tmp_path / "plain")
-    np.testing.assert_array_equal(made.features, plain.features)
-    assert made.key == plain.key
-
-
-def test_a_picture_that_cannot_be_decoded_is_named(backbone, tmp_path):
-    encoded = [tf.io.encode_png(np.zeros((4, 4, 3), np.uint8)).numpy(), b"no picture"]
-    split = Split(
-        "train",
-        np.array([0, 1]),
-        ["good.png", "bad.png"],
-        hashes_of([bytes(32), bytes(32)]),
-        lambda: tf.data.Dataset.from_tensor_slices(encoded),
-        reading.decode,
-    )
-    with pytest.raises(UserError, match=r"bad\.png.*--skip_unreadable"):
-        load(split, backbone, tmp_path)
-
-
 def test_one_makes_the_tables_of_a_split_while_another_waits(backbone, tmp_path, capsys):
     """Two threads, since a lock of two files that were opened apart is one between processes."""
     passes, begun, waits = [], threading.Event(), threading.Event()
@@ -274,102 +187,7 @@ def test_one_makes_the_tables_of_a_split_while_another_waits(backbone, tmp_path,
     assert passes == [features_of]
 
 
-@pytest.fixture(scope="module")
-def larger(backbone) -> Backbone:
-    """The same weights at another resolution."""
-    other = backbones.load(Cell(0.25, 48), "none")
-    other.model.set_weights(backbone.model.get_weights())
-    return other
-
-
-def tables(folder: Path) -> int:
-    return len(list(folder.glob("features/*/table.json")))
-
-
-def test_one_pass_makes_the_tables_of_several_cells(backbone, larger, tmp_path):
-    split, passes = pictures(), []
-    counted = dataclasses.replace(split, raw=lambda: passes.append(1) or split.raw())
-    made = load_table(counted, "noise:1", backbone, str(tmp_path / "both"), beside=[larger, backbone])
-    assert len(passes) == 1
-    assert tables(tmp_path / "both") == 2
-    found = load(counted, larger, tmp_path / "both")
-    assert len(passes) == 1
-    for shared, one in ((made, backbone), (found, larger)):
-        np.testing.assert_array_equal(shared.features, load(split, one, tmp_path / "apart").features)
-
-
-def test_one_pass_makes_both_views_and_a_plain_table_stays_valid(backbone, larger, tmp_path):
-    split, passes = pictures(), []
-    counted = dataclasses.replace(split, raw=lambda: passes.append(1) or split.raw())
-    made = load_table(counted, "noise:1", backbone, str(tmp_path), beside=[larger], views="flip")
-    assert (len(passes), tables(tmp_path)) == (1, 4)
-    mirror_images = np.stack([picture[:, ::-1] for picture, _label in split.pictures()])
-    mirrored = from_arrays("train", mirror_images, split.labels, "noise")
-    images = load(mirrored, backbone, tmp_path / "images")
-    np.testing.assert_allclose(made.mirrored.features, images.features, atol=1e-5)
-    assert made.mirrored.key != made.key
-    load(split, backbone, tmp_path / "grown")
-    (plain,) = (tmp_path / "grown" / "features").glob("*/features.npy")
-    before = plain.stat().st_mtime_ns
-    grown = load_table(split, "noise:1", backbone, str(tmp_path / "grown"), views="flip")
-    assert (plain.stat().st_mtime_ns, tables(tmp_path / "grown")) == (before, 2)
-    np.testing.assert_array_equal(grown.features, made.features)
-    np.testing.assert_array_equal(grown.mirrored.features, made.mirrored.features)
-
-
 def test_nothing_is_made_beside_a_table_that_is_there(backbone, tmp_path):
     load(pictures(), backbone, tmp_path)
     load_table(pictures(), "noise:1", backbone, str(tmp_path), beside=(pytest.fail("loaded") for _ in range(1)))
     assert tables(tmp_path) == 1
-
-
-def many() -> Split:
-    rng = np.random.default_rng(0)
-    return from_arrays("train", rng.integers(0, 256, (160, 20, 24, 3), dtype=np.uint8), np.arange(160) % 3, "noise")
-
-
-def both_cells(folder: Path, split: Split, **where) -> list[FeatureTable]:
-    """Of two cells, in one pass."""
-    small, large = (backbones.load(Cell(0.25, side), "tiny") for side in (32, 48))
-    first = load_table(split, "noise:1", small, str(folder), beside=[large], **where)
-    return [first, load_table(split, "noise:1", large, str(folder), **where)]
-
-
-def make_slowly(folder: str) -> None:
-    """What the process that is killed does."""
-
-    def slowly(picture: tf.Tensor) -> tf.Tensor:
-        picture = tf.numpy_function(lambda image: (time.sleep(0.1), image)[1], [picture], tf.uint8)
-        return tf.ensure_shape(picture, (20, 24, 3))
-
-    partial.CHUNK = 32
-    both_cells(Path(folder), dataclasses.replace(many(), decode=slowly))
-
-
-@pytest.mark.slow
-def test_who_is_killed_goes_on_after_the_last_whole_chunk(tmp_path, monkeypatch):
-    """In a process of its own, since nothing else ends as one that is killed does."""
-    process = multiprocessing.get_context("spawn").Process(target=make_slowly, args=(str(tmp_path / "killed"),))
-    process.start()
-    deadline = time.monotonic() + 300
-    journals: list[Path] = []
-    while len(journals) < 2 or min(path.read_text().count("\n") for path in journals) < 2:
-        assert time.monotonic() < deadline
-        assert process.is_alive()
-        time.sleep(0.02)
-        journals = list((tmp_path / "killed").glob(f"features/*.part/{partial.JOURNAL}"))
-    process.kill()
-    process.join()
-    begun = []
-
-    def run(task, split, wanted, *args, **kwargs):
-        begun.extend(one.begin for one in wanted)
-        return here(task, split, wanted, *args, **kwargs)
-
-    monkeypatch.setattr(partial, "CHUNK", 32)
-    again = both_cells(tmp_path / "killed", many(), run=run)
-    assert len(begun) == 2
-    assert min(begun) >= 64
-    for ours, theirs in zip(again, both_cells(tmp_path / "undisturbed", many()), strict=True):
-        np.testing.assert_array_equal(ours.features, theirs.features)
-    assert not list((tmp_path / "killed").glob("features/*.part"))
