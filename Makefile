@@ -36,6 +36,7 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.memory
 	$(BIN)/python -m tests.bench.scale
 	$(BIN)/python -m tests.bench.extraction
+	$(BIN)/python -m tests.bench.phone_pictures
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu

@@ -33,8 +33,7 @@ def prepare(config: DataConfig, tracker: Tracker, run_id: str) -> Dataset:
 
     dataset = datasets.load(config)
     if not config.skip_unreadable:  # with it, `load` has looked at every picture already
-        for split in (dataset.train, dataset.test):
-            audit.require_readable(split)
+        audit.require_readable(dataset, config.work_dir)
     counts = audit.count_classes(dataset, config.val_fraction, config.seed)
     found = audit.look(dataset)
     _print(dataset, counts, found.lines())

@@ -9,10 +9,10 @@ import numpy as np
 from pipeline.config import DataConfig
 from pipeline.datasets import digits, folder, letters, splits, tfds_images
 from pipeline.datasets.pictures import Dataset, Split, check_readable, unreadable_named
-from pipeline.datasets.splits import cut
+from pipeline.datasets.splits import cut, folds
 from pipeline.shell.errors import UserError
 
-__all__ = ["Dataset", "Split", "check_readable", "cut", "load", "unreadable_named"]
+__all__ = ["Dataset", "Split", "check_readable", "cut", "folds", "load", "unreadable_named"]
 
 _OWN = {"digits": digits.load, "letters": letters.load}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,9 @@ from pipeline.shell.errors import UserError
 
 FEW = 5  # training pictures, below which a class teaches next to nothing
 UNEVEN = 3  # times as many pictures in the largest class as in the smallest
+TINY = 32  # px, the shorter side of a picture that shows next to nothing
+PLAIN = 8  # of 255, by which the thumbnail of a picture of one colour varies at most
+UNREADABLE = "unreadable.csv"
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,22 @@ class Audit:
 
     Attributes:
         shared: how many of the `tested` test pictures are training pictures, too.
+        near: how many others of them are nearly the same as a training picture.
+        kept_together: how many training pictures are nearly the same as another one.
         twice: pairs of names of pictures that are the same, in different classes.
+        tiny, plain: names of pictures that are tiny, and of one colour.
         few: classes with fewer than FEW training pictures.
         largest: the class with most training pictures; `always_right` is what always answering it scores in the test.
         is_uneven: whether that is worth telling.
     """
 
     shared: int
+    near: int
     tested: int
+    kept_together: int
     twice: tuple[tuple[str, str], ...]
+    tiny: tuple[str, ...]
+    plain: tuple[str, ...]
     few: tuple[str, ...]
     largest: str
     always_right: float
@@ -45,19 +57,32 @@ class Audit:
                 f"{self.shared} of the {self.tested} test pictures are training pictures, too: the test is easier than "
                 "new pictures are."
             )
+        if self.near:
+            said.append(
+                f"{self.near} {'more ' if self.shared else ''}of the {self.tested} test pictures are nearly the same "
+                "as a training picture: the test is easier than new pictures are."
+            )
+        if self.kept_together:
+            said.append(
+                f"{self.kept_together} training pictures are nearly the same as another one; such pictures are never "
+                "dealt to both sides."
+            )
         if self.twice:
             one, other = self.twice[0]
             said.append(
                 f"{len(self.twice)} pictures are there again in another class, such as {one} and {other}: one of the "
                 "labels is wrong."
             )
+        if self.tiny:
+            said.append(f"{len(self.tiny)} pictures are smaller than {TINY} px: {_listed(self.tiny)}.")
+        if self.plain:
+            said.append(f"{len(self.plain)} pictures are of one colour: {_listed(self.plain)}.")
         if self.few:
-            named = ", ".join(self.few[:5]) + (", ..." if len(self.few) > 5 else "")
-            said.append(f"{len(self.few)} classes have fewer than {FEW} training pictures: {named}.")
+            said.append(f"{len(self.few)} classes have fewer than {FEW} training pictures: {_listed(self.few)}.")
         if self.is_uneven:
             said.append(
                 f"The classes are uneven: always answering {self.largest} would score {100 * self.always_right:.1f} %. "
-                "Look at the balanced accuracy, too."
+                "Look at the balanced accuracy, too, which --aim balanced_top1 chooses by."
             )
         return said
 
@@ -70,19 +95,19 @@ def count_classes(dataset: Dataset, val_fraction: float, seed: int) -> pd.DataFr
     return pd.DataFrame({"class": dataset.class_names, **counts})
 
 
-def require_whole(dataset: Dataset) -> None:
+def require_whole(dataset: Dataset, work_dir: str) -> None:
     """Decodes what does not look like a whole picture, of both splits: seconds, where all pictures would take minutes.
 
-    Raises UserError, which names the first five, where some cannot be decoded.
+    Raises UserError, which names the first five, where some cannot be decoded; a table in `work_dir` has all.
     """
     unreadable = []
     for split in (dataset.train, dataset.test):
         unreadable += check_readable(split.subset(split.suspects)) if len(split.suspects) else []
-    _refuse(unreadable)
+    _refuse(unreadable, work_dir)
 
 
 def look(dataset: Dataset) -> Audit:
-    """What is told by the labels and the pictures' hashes: the test pictures are opened for it, and not decoded."""
+    """What labels, hashes and thumbnails tell: the test pictures are opened for it, and no network sees them."""
     train, test = dataset.train, dataset.test
     first: dict[bytes, tuple[str, int]] = {}
     twice = []
@@ -91,12 +116,18 @@ def look(dataset: Dataset) -> Audit:
             other, known = first.setdefault(digest, (name, label))
             if known != label:
                 twice.append((other, name))
+    trained_on = set(map(bytes, train.hashes))
+    shared = sum(bytes(digest) in trained_on for digest in test.hashes)
     counts = np.bincount(train.labels, minlength=dataset.num_classes)
     tested = np.bincount(test.labels, minlength=dataset.num_classes)
     return Audit(
-        shared=int(shared(dataset).sum()),
+        shared=shared,
+        near=int(dataset.is_known.sum()) - shared,
         tested=len(test),
+        kept_together=0 if train.near is None else len(np.unique(train.near)),
         twice=tuple(twice),
+        tiny=tuple(name for split in (train, test) for name in _tiny(split)),
+        plain=tuple(name for split in (train, test) for name in _plain(split)),
         few=tuple(dataset.class_names[label] for label in np.flatnonzero(counts < FEW)),
         largest=dataset.class_names[int(counts.argmax())],
         always_right=float(tested[counts.argmax()] / max(1, len(test))),
@@ -104,24 +135,43 @@ def look(dataset: Dataset) -> Audit:
     )
 
 
-def shared(dataset: Dataset) -> np.ndarray:
-    """bool (n,): which test pictures are training pictures to the last bit."""
-    trained_on = set(map(bytes, dataset.train.hashes))
-    return np.array([bytes(digest) in trained_on for digest in dataset.test.hashes], bool)
+def require_readable(dataset: Dataset, work_dir: str) -> None:
+    """Decodes every picture of both splits. Raises UserError, as `require_whole` does."""
+    unreadable = []
+    for split in (dataset.train, dataset.test):
+        with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
+            unreadable += check_readable(split, advance)
+    _refuse(unreadable, work_dir)
 
 
-def require_readable(split: Split) -> None:
-    """Decodes every picture. Raises UserError, which names the first five, where some cannot be decoded."""
-    with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
-        unreadable = check_readable(split, advance)
-    _refuse(unreadable)
+def _tiny(split: Split) -> list[str]:
+    if split.sizes is None:
+        return []
+    shorter = split.sizes.min(axis=1, initial=TINY)
+    return [split.ids[row] for row in np.flatnonzero((shorter > 0) & (shorter < TINY)).tolist()]
 
 
-def _refuse(unreadable: Sequence[tuple[str, str]]) -> None:
-    if unreadable:
-        named = "; ".join(f"{name} ({reason})" for name, reason in unreadable[:5])
-        raise UserError(
-            f"wanted pictures that can be decoded. Received {len(unreadable)} that cannot: {named}"
-            + ("; ..." if len(unreadable) > 5 else "")
-            + ". Try: mend or remove them, or leave them out with --skip_unreadable"
-        )
+def _plain(split: Split) -> list[str]:
+    if split.thumbnails is None or split.sizes is None:
+        return []
+    spread = np.ptp(split.thumbnails.astype(np.int16), axis=(1, 2)).max(axis=1, initial=0)
+    return [split.ids[row] for row in np.flatnonzero((spread <= PLAIN) & (split.sizes[:, 0] > 0)).tolist()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _refuse(unreadable: Sequence[tuple[str, str]], work_dir: str) -> None:
+    if not unreadable:
+        return
+    table = Path(work_dir, UNREADABLE)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("file", "reason"), *unreadable])
+    named = "; ".join(f"{name} ({reason})" for name, reason in unreadable[:5])
+    raise UserError(
+        f"wanted pictures that can be decoded. Received {len(unreadable)} that cannot: {named}"
+        + ("; ..." if len(unreadable) > 5 else "")
+        + f". {table} has all of them. Try: mend or remove them, or leave them out with --skip_unreadable"
+    )

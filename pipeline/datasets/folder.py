@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import DataConfig
-from pipeline.datasets import labelled, layouts, reading, splits
+from pipeline.datasets import labelled, layouts, near_copies, reading, splits, thumbnails
 from pipeline.datasets.layouts import Listed, Listing
 from pipeline.datasets.pictures import Dataset, Split, hashes_of
 from pipeline.shell import progress
@@ -40,7 +40,9 @@ def load(config: DataConfig) -> Dataset:
     listing = labelled.by_table(root, _table(config.labels)) if config.labels else layouts.by_folders(root)
     _tell(listing)
     class_names = tuple(sorted({one.label for one in listing.pictures}))
-    read = partial(_read, root=root, class_names=class_names, group_of=_grouping(config.group_by, root))
+    read = partial(
+        _read, root=root, class_names=class_names, group_of=_grouping(config.group_by, root), work_dir=config.work_dir
+    )
     train = read("train", [*listing.of(""), *listing.of("train"), *listing.of("val")])
     if test := listing.of("test"):
         num_test, read_test = len(test), partial(read, "test", test)
@@ -93,35 +95,48 @@ def _grouping(group_by: str, root: Path) -> Callable[[Listed], str]:
 
 
 def _read(
-    name: str, pictures: Sequence[Listed], root: Path, class_names: tuple[str, ...], group_of: Callable[[Listed], str]
+    name: str,
+    pictures: Sequence[Listed],
+    root: Path,
+    class_names: tuple[str, ...],
+    group_of: Callable[[Listed], str],
+    work_dir: str,
 ) -> Split:
     number = {label: position for position, label in enumerate(class_names)}
-    looked = list(_look_at([one.file for one in pictures]))
+    hashes = hashes_of(_digests([one.file for one in pictures]))
     groups = [group_of(one) for one in pictures]
     is_val = np.array([one.part == "val" for one in pictures], bool)
-    return Split(
+    split = Split(
         name=name,
         labels=np.array([number[one.label] for one in pictures], dtype=np.int32),
         ids=[layouts.printable(one.file.relative_to(root).as_posix()) for one in pictures],
-        hashes=hashes_of(digest for digest, _whole in looked),
+        hashes=hashes,
         raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(one.file) for one in pictures]),
         decode=lambda path: reading.decode(tf.io.read_file(path)),
         groups=tuple(groups) if any(groups) else None,
         is_val=is_val if is_val.any() else None,
-        suspects=np.flatnonzero([not whole for _digest, whole in looked]),
     )
+    small, sizes = thumbnails.of(split, work_dir)
+    near = split.near
+    if name == "train":  # what we deal; a test that a person has dealt stays as it is
+        near, notes = near_copies.to_keep_together(
+            small, split.labels, class_names, partial(thumbnails.near_copies_among, work_dir=work_dir)
+        )
+        for line in notes:
+            progress.note(line)
+    return replace(split, thumbnails=small, sizes=sizes, suspects=np.flatnonzero(sizes[:, 0] == 0), near=near)
 
 
-def _look_at(files: Sequence[Path]) -> Iterator[tuple[bytes, bool]]:
-    """The SHA-256 of each, and whether it looks like a whole picture. Part by part: what waits takes memory."""
+def _digests(files: Sequence[Path]) -> Iterator[bytes]:
+    """The SHA-256 of each. Part by part: what waits takes memory."""
     with ThreadPoolExecutor(cores() + 4) as threads:  # some of which wait for the disk
         for begin in range(0, len(files), AT_ONCE):
             yield from threads.map(_digest, files[begin : begin + AT_ONCE])
 
 
-def _digest(path: Path) -> tuple[bytes, bool]:
+def _digest(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"wanted to read {path}. Received: {error.strerror}. Try: mend or remove that file") from error
-    return sha256(content).digest(), reading.looks_whole(content)
+    return sha256(content).digest()

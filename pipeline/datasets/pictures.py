@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from pipeline.datasets import near_copies
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
@@ -38,6 +40,10 @@ class Split:
         groups: n names; pictures of one name stay together when they are dealt, and those without a name go alone.
         is_val: bool (n,), what the person who dealt the pictures keeps for validation.
         suspects: int (m,), the pictures that do not look whole; decoding tells.
+        near: int (p, 2), pairs of pictures that are nearly the same, which stay together too; None where it was not
+            looked for them, or where too many look alike.
+        thumbnails: uint8 (n, 32, 32, 3), where they were made; see thumbnails.py.
+        sizes: int32 (n, 2), height and width of each picture in px, where thumbnails are.
     """
 
     name: str
@@ -49,6 +55,9 @@ class Split:
     groups: tuple[str, ...] | None = None
     is_val: np.ndarray | None = None
     suspects: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    near: np.ndarray | None = None
+    thumbnails: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +71,8 @@ class Split:
             whole.update(np.packbits(self.is_val).data)
         if self.groups is not None:
             whole.update("\0".join(self.groups).encode())
+        if self.near is not None and len(self.near):
+            whole.update(np.ascontiguousarray(self.near, "<i8").data)
         return whole.hexdigest()
 
     def pictures(self, indices: np.ndarray | None = None, shuffle_seed: int | None = None) -> tf.data.Dataset:
@@ -99,6 +110,9 @@ class Split:
             groups=None if self.groups is None else tuple(self.groups[index] for index in kept.tolist()),
             is_val=None if self.is_val is None else self.is_val[mask],
             suspects=np.flatnonzero(np.isin(kept, self.suspects)),
+            near=None if self.near is None else np.searchsorted(kept, self.near[mask[self.near].all(axis=1)]),
+            thumbnails=None if self.thumbnails is None else self.thumbnails[mask],
+            sizes=None if self.sizes is None else self.sizes[mask],
         )
 
 
@@ -124,6 +138,25 @@ class Dataset:
     def test(self) -> Split:
         """Read once."""
         return self.read_test()
+
+    @cached_property
+    def near(self) -> tuple[np.ndarray, np.ndarray]:
+        """Near copies between test and train: int (p, 2), test picture and training picture, and how similar (p,).
+
+        None where `train.near` is None.
+        """
+        train, test = self.train.thumbnails, self.test.thumbnails
+        if self.train.near is None or train is None or test is None or len(test) > near_copies.MOST:
+            return np.zeros((0, 2), np.int64), np.zeros(0)
+        return near_copies.pairs(test, train)
+
+    @cached_property
+    def is_known(self) -> np.ndarray:
+        """bool (n,): which test pictures are training pictures, or nearly the same as one."""
+        trained_on = set(map(bytes, self.train.hashes))
+        known = np.array([bytes(digest) in trained_on for digest in self.test.hashes], bool)
+        known[self.near[0][:, 0]] = True
+        return known
 
     @property
     def source(self) -> str:
@@ -159,26 +192,39 @@ def check_readable(split: Split, progress: Callable[[int], None] | None = None) 
     Args:
         progress: called with the number of pictures checked since the last call.
     """
-    sizes = (
+    readable = np.zeros(len(split), dtype=bool)
+    for indices, _sizes in decoded(split, tf.size, progress):
+        readable[indices] = True
+    return _reasons(split.subset(np.flatnonzero(~readable)))
+
+
+def decoded(
+    split: Split, look: Callable[[tf.Tensor], Any], progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """What `look` makes of each picture, in batches, after its index; pictures that cannot be decoded are left out.
+
+    Args:
+        look: uint8 (h, w, 3) -> one tensor or several; works inside a graph.
+        progress: called with the number of pictures passed since the last call.
+    """
+    seen = (
         split.raw()
         .enumerate()
         .map(
-            lambda index, raw: (index, tf.size(split.decode(raw))),
+            lambda index, raw: (index, look(split.decode(raw))),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
         .with_options(_our_cores())
     )
-    readable = np.zeros(len(split), dtype=bool)
-    checked = 0
-    for indices, _ in sizes.ignore_errors().batch(64).as_numpy_iterator():
-        readable[indices] = True
+    passed = 0
+    for indices, looks in seen.ignore_errors().batch(64).as_numpy_iterator():
+        yield indices, looks
         if progress:
-            progress(int(indices[-1]) + 1 - checked)
-        checked = int(indices[-1]) + 1
+            progress(int(indices[-1]) + 1 - passed)
+        passed = int(indices[-1]) + 1
     if progress:
-        progress(len(split) - checked)
-    return _reasons(split.subset(np.flatnonzero(~readable)))
+        progress(len(split) - passed)
 
 
 @contextmanager

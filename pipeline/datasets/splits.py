@@ -19,7 +19,7 @@ from pipeline.shell.errors import UserError
 TEST_SEED = 20170417  # the day of arXiv:1704.04861
 
 # Each kind of draw has a random stream of its own, so that equal seeds do not make them agree.
-_HOLD_OUT, _CUT, _DRAW = range(3)
+_HOLD_OUT, _CUT, _DRAW, _FOLDS = range(4)
 _PARTS = 3  # train, val and test
 
 
@@ -35,6 +35,32 @@ def cut(split: Split, val_fraction: float, seed: int) -> tuple[np.ndarray, np.nd
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
     require_pairs(split.labels, names, split.name)
     return _divide(split, names, val_fraction, np.random.default_rng([_CUT, seed]))
+
+
+def folds(split: Split, count: int, seed: int) -> np.ndarray:
+    """The fold of each picture, int32 (n,), from 0: each class, and all pictures, spread evenly over `count` folds.
+
+    What belongs together is in one fold. Raises UserError where all pictures of a class would be.
+    """
+    names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
+    rng, groups = np.random.default_rng([_FOLDS, seed]), together(split)
+    folds, held = np.full(len(split), -1, np.int32), np.zeros(count, np.int64)
+    for label in np.unique(split.labels):
+        rows = np.flatnonzero(split.labels == label)
+        members: dict[int, list[int]] = {}
+        for row in rng.permutation(rows).tolist():
+            members.setdefault(int(groups[row]), []).append(row)
+        _require_apart(len(members) > 1, np.array([label]), names)
+        of_class = np.bincount(folds[rows][folds[rows] >= 0], minlength=count)
+        # The largest groups first: what is left evens out.
+        for group in sorted(members, key=lambda group: -len(members[group])):
+            if folds[members[group][0]] < 0:  # a group of several classes was dealt with the first of these
+                fold = min(range(count), key=lambda fold: (of_class[fold], held[fold]))
+                whole = np.flatnonzero(groups == group)
+                folds[whole] = fold
+                held[fold] += len(whole)
+                of_class[fold] += len(members[group])
+    return folds
 
 
 def hold_out(split: Split, class_names: Sequence[str], fraction: float) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +80,10 @@ def hold_out(split: Split, class_names: Sequence[str], fraction: float) -> tuple
 
 
 def together(split: Split) -> np.ndarray:
-    """int (n,), a number for each group of pictures that stay together: those of one name in `groups`, and copies."""
+    """int (n,), a number for each group of pictures that stay together.
+
+    These are of one name in `groups`, or copies, or near copies of another of them.
+    """
     count = len(split)
     copies = np.unique(split.hashes, axis=0, return_inverse=True)[1].reshape(-1)
     names = np.arange(count)
@@ -63,7 +92,10 @@ def together(split: Split) -> np.ndarray:
         alone = len(numbers) + np.arange(count)
         names = np.array([numbers[name] if name else alone[at] for at, name in enumerate(split.groups)])
     columns = np.concatenate([count + copies, 2 * count + np.unique(names, return_inverse=True)[1]])
-    links = coo_array((np.ones(2 * count, bool), (np.tile(np.arange(count), 2), columns)), (3 * count, 3 * count))
+    near = np.zeros((0, 2), np.int64) if split.near is None else split.near
+    rows = np.concatenate([np.tile(np.arange(count), 2), near[:, 0]])
+    columns = np.concatenate([columns, near[:, 1]])
+    links = coo_array((np.ones(len(rows), bool), (rows, columns)), (3 * count, 3 * count))
     return np.unique(connected_components(links, directed=False)[1][:count], return_inverse=True)[1]
 
 
@@ -108,13 +140,18 @@ def _divide(
         part = _pick_groups(labels, groups, shares, rng)
     rest = np.setdiff1d(np.arange(len(labels)), part)
     for side in (part, rest):
-        if len(missing := np.setdiff1d(labels, labels[side])):
-            raise UserError(
-                f"wanted pictures of every class that may be dealt to different sides. Received: all of "
-                f"{_named(missing, class_names)} are copies of each other, or one group. "
-                "Try: other pictures, or another --group_by"
-            )
+        missing = np.setdiff1d(labels, labels[side])
+        _require_apart(not len(missing), missing, class_names)
     return rest, part
+
+
+def _require_apart(possible: bool, classes: np.ndarray, class_names: Sequence[str]) -> None:
+    if not possible:
+        raise UserError(
+            f"wanted pictures of every class that may be dealt to different sides. Received: all of "
+            f"{_named(classes, class_names)} are copies of each other, or one group. "
+            "Try: other pictures, or another --group_by"
+        )
 
 
 def _apportion(

@@ -18,6 +18,7 @@ from pipeline.shell.errors import UserError
 CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
 SUFFIX = ".part"  # of its folder
 ABOUT = "table.json"  # what the table is of; of a whole one also by what, how fast, and its hash
+HASHES = "hashes.npy"  # of the pictures, uint8 (n, 32): their rows serve other tables; see reuse.py
 JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
 
 
@@ -30,13 +31,14 @@ class Partial:
         folder: where `finish` puts the table.
         shape: (n, d) of the whole.
         about: what table.json says of it.
+        hashes: uint8 (n, 32), of the pictures.
 
     Attributes:
         rows: how many there are in whole chunks.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], about: dict[str, str]) -> None:
-        self._folder, self._shape, self._about = folder, shape, about
+    def __init__(self, folder: Path, shape: tuple[int, int], about: dict[str, str], hashes: np.ndarray) -> None:
+        self._folder, self._shape, self._about, self._hashes = folder, shape, about, hashes
         self._beside = folder.with_name(f"{folder.name}{SUFFIX}")
         self._buffer: list[np.ndarray] = []
         self._seconds = 0.0  # that the buffer took
@@ -95,6 +97,7 @@ class Partial:
             "pictures_per_second": self.rows / seconds,
         }
         with _named(self._beside):
+            np.save(self._beside / HASHES, self._hashes)
             (self._beside / ABOUT).write_text(json.dumps(about, indent=1))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._beside.rename(self._folder)

@@ -3,7 +3,7 @@
 A table is a folder `work/features/<key>/` with `features.npy` (float32 (n, d)) and `table.json`. The key is a hash of
 everything that shapes the numbers, so a changed picture, weight or preprocessing step finds no old table. While it is
 made it is in `<key>.part` beside, chunk by chunk, so that a process that was killed goes on there; then it is renamed.
-Its own hash is checked whenever it is read.
+Its own hash is checked whenever it is read. Rows that other tables have of the same pictures are taken from there.
 
 The features are computed by a task, extract.features_of, wherever that runs; tables are written here alone.
 """
@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split, reading
+from pipeline.features import reuse
 from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.features.kept import lock_of, tables
 from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
@@ -109,8 +111,9 @@ def rows_left(
     views: Views = "none",
     precision: Precision = "float32",
 ) -> int:
-    """How many rows `load_table` would still make, of both views, if nobody else were at it; no hash is checked."""
-    return sum(entry.rows_left() for entry in _Entry.all(split, source, backbone, work_dir, views, precision))
+    """How many rows `load_table` would still compute, of both views, if nobody else were at it; no table is read."""
+    entries = _Entry.all(split, source, backbone, work_dir, views, precision)
+    return sum(entry.rows_left(work_dir) for entry in entries)
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
@@ -132,7 +135,7 @@ class _Entry:
 
     folder: Path
     about: dict[str, str]
-    rows: int
+    hashes: np.ndarray
     backbone: Backbone
     mirrored: bool
 
@@ -160,12 +163,19 @@ class _Entry:
             **({"precision": precision} if precision != "float32" else {}),
         }
         key = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:20]
-        return _Entry(Path(work_dir, "features", key), {"data": source, **shaped_by}, len(split), backbone, mirrored)
+        return _Entry(Path(work_dir, "features", key), {"data": source, **shaped_by}, split.hashes, backbone, mirrored)
 
-    def rows_left(self) -> int:
-        """Those behind the last whole chunk."""
+    @property
+    def rows(self) -> int:
+        """One for each picture."""
+        return len(self.hashes)
+
+    def rows_left(self, work_dir: str) -> int:
+        """Those behind the last whole chunk, or that no other table has."""
         if self.folder.exists():
             return 0
+        if reused := reuse.count_known(work_dir, self.about, self.hashes):
+            return self.rows - reused
         rows = self.rows
         with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or half a line as left by a kill
             for line in (self.folder.with_name(f"{self.folder.name}{SUFFIX}") / JOURNAL).read_text().splitlines():
@@ -212,13 +222,42 @@ def _alone(split: Split, work_dir: str) -> Iterator[None]:
 def _make(
     entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
 ) -> None:
+    """Of what earlier tables lack a table of its own is made first, and then all are put together."""
+    known = [reuse.known(work_dir, entry.about, entry.hashes) for entry in entries]
+    missing = np.unique(np.concatenate([one.missing for one in known]))
+    if len(missing) == len(split):
+        _compute(entries, split, engine, work_dir, precision, run)
+        return
+    source = entries[0].about["data"]
+    progress.note(
+        f"features {split.name}: {len(split) - len(missing):,} of {len(split):,} pictures are known from earlier "
+        f"tables, {len(missing):,} are new"
+    )
+    new = split.subset(missing)
+    parts = [_Entry.of(new, source, entry.backbone, work_dir, precision, entry.mirrored) for entry in entries]
+    if todo := [part for part in parts if len(new) and not part.read()]:
+        _compute(todo, new, engine, work_dir, precision, run)
+    for entry in entries:
+        shape = (entry.rows, entry.backbone.model.output_shape[-1])
+        with Partial(entry.folder, shape, entry.about, entry.hashes) as whole:
+            for begin, features, made in reuse.known(work_dir, entry.about, entry.hashes).chunks(whole.rows):
+                whole.add(begin, features, made.engine, len(features) / made.pictures_per_second)
+            whole.finish()
+    for part in parts:
+        shutil.rmtree(part.folder, ignore_errors=True)
+
+
+def _compute(
+    entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
+) -> None:
+    """By the network, in one pass over the pictures."""
     with contextlib.ExitStack() as files:
         partials = []
         for entry in entries:
             if entry.folder.exists():
                 progress.note(f"feature table {entry.folder.name} is damaged; making it again")
             shape = (entry.rows, entry.backbone.model.output_shape[-1])
-            partials.append(files.enter_context(Partial(entry.folder, shape, entry.about)))
+            partials.append(files.enter_context(Partial(entry.folder, shape, entry.about, entry.hashes)))
         todo = [(entry, one) for entry, one in zip(entries, partials, strict=True) if not one.is_whole]
         if todo:
             wanted = [Wanted(entry.backbone, entry.mirrored, one.rows) for entry, one in todo]

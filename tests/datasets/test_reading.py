@@ -40,10 +40,9 @@ def is_halves(picture: np.ndarray, near: int = 12) -> bool:
     return bool(np.abs(above - np.array(RED)).max() <= near and np.abs(below - np.array(BLUE)).max() <= near)
 
 
-def turned(orientation: int) -> Image.Image:
-    """What a camera held otherwise stores, so that a viewer who heeds the tag shows `halves`."""
+def turned(orientation: int, image: Image.Image) -> Image.Image:
+    """What a camera held otherwise stores, so that a viewer who heeds the tag shows `image`."""
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # PIL's Transpose: the reverse of what the tag asks for
-    image = halves()
     return image if orientation == 1 else image.transpose(Image.Transpose(undo[orientation]))
 
 
@@ -53,7 +52,7 @@ def test_what_its_tag_turns_stands_upright(orientation, kind):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     options = {"quality": 100} if kind in ("JPEG", "WEBP") else {}
-    content = encoded(turned(orientation), kind, exif=exif, **options)
+    content = encoded(turned(orientation, halves()), kind, exif=exif, **options)
     assert not reading.is_plain(content)
     picture = decoded(content)
     assert picture.shape == (8, 16, 3)
@@ -145,13 +144,111 @@ def test_tensorflow_and_pillow_agree_on_plain_jpegs_to_the_last_bit(options, mod
     np.testing.assert_array_equal(decoded(content), reading.read(content))
 
 
+@pytest.fixture
+def draft_side(monkeypatch):
+    """A small one, so that large pictures are small, too."""
+    monkeypatch.setattr(reading, "DRAFT_SIDE", 32)
+    return reading.DRAFT_SIDE
+
+
+def large(times: float, mode: str = "RGB") -> Image.Image:
+    """Smooth, with detail that aliases; its shorter side is `times` DRAFT_SIDE."""
+    height = round(times * reading.DRAFT_SIDE)
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((height * 4 // 3 + 1, height), Image.Resampling.BICUBIC)).astype(int)
+    grain = rng.integers(-40, 41, smooth.shape)
+    return Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).convert(mode)
+
+
+def full(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+        return image.convert("RGB")
+
+
+@pytest.mark.parametrize(("times", "ratio"), [(1.9, 1), (2, 2), (3.9, 2), (4, 4), (8, 8), (9.3, 8)])
+@pytest.mark.parametrize("options", [{}, {"exif": Image.Exif()}], ids=["by TensorFlow", "by Pillow"])
+def test_a_large_jpeg_is_scaled_to_half_a_quarter_or_an_eighth(draft_side, options, times, ratio):
+    image = large(times)
+    if options:
+        options["exif"][ORIENTATION] = 1
+    content = encoded(image, "JPEG", quality=90, **options)
+    assert reading.is_plain(content) == (not options)
+    picture = decoded(content)
+    assert picture.shape == (-(-image.height // ratio), -(-image.width // ratio), 3)
+    if ratio == 1:
+        np.testing.assert_array_equal(picture, np.asarray(full(content)))
+    else:  # by what each of its pixels covers, which is what bilinear resizing leaves out
+        mean = np.asarray(full(content).reduce(ratio)).astype(int)
+        assert np.abs(picture - mean).mean() < 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0},
+        {"subsampling": 1},
+        {"subsampling": 2},
+        {"progressive": True},
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("times", [2.1, 4.2, 8.4])
+def test_tensorflow_and_pillow_scale_alike_to_the_last_bit(draft_side, options, mode, times):
+    content = encoded(large(times, mode), "JPEG", quality=85, **options)
+    assert reading.is_plain(content)
+    np.testing.assert_array_equal(decoded(content), reading.read(content))
+
+
+@pytest.mark.parametrize("times", [2, 4, 8])
+def test_a_large_jpeg_is_turned_after_it_is_scaled(draft_side, times):
+    side = times * draft_side
+    image = halves(side + 64, side)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        picture = decoded(encoded(turned(orientation, image), "JPEG", quality=95, exif=exif))
+        assert picture.shape == (draft_side, (side + 64) // times, 3)
+        assert is_halves(picture)
+
+
+def test_a_phone_picture_that_holds_a_second_one_is_scaled_and_turned(draft_side):
+    side, exif = 4 * draft_side, Image.Exif()
+    exif[ORIENTATION] = 6
+    content = encoded(turned(6, halves(side, side)), "MPO", save_all=True, append_images=[halves()], exif=exif)
+    assert Image.open(io.BytesIO(content)).format == "MPO"
+    picture = decoded(content)
+    assert picture.shape == (draft_side, draft_side, 3)
+    assert is_halves(picture)
+
+
+def test_a_phone_picture_of_twelve_megapixels_leaves_more_than_any_network_sees():
+    content = encoded(Image.new("RGB", (4032, 3024), RED), "JPEG")
+    assert decoded(content).shape == (378, 504, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_large_pictures_of_other_kinds_keep_their_size(draft_side, kind):
+    side = 4 * draft_side
+    assert decoded(encoded(halves(side, side), kind)).shape == (side, side, 3)
+
+
+TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+
+
+def cut_off(image: Image.Image, **options: object) -> bytes:
+    content = encoded(image, "JPEG", **options)
+    return content[: len(content) // 2]
+
+
 BROKEN = {
     "empty": b"",
     "text": b"these are words",
     "half a JPEG": encoded(halves(400, 400), "JPEG")[:900],
-    "half a JPEG that is turned": encoded(
-        halves(400, 400), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
-    )[:900],
+    "half a JPEG that is turned": encoded(halves(400, 400), "JPEG", exif=TURNED)[:900],
+    "half a large JPEG": cut_off(large(2)),
+    "half a large JPEG that is turned": cut_off(large(2), exif=TURNED),
     "half a PNG": encoded(halves())[:60],
     "half a BMP": encoded(halves(), "BMP")[:100],
     "half a WebP": encoded(halves(200, 200), "WEBP", lossless=True)[:40],

@@ -145,3 +145,51 @@ def test_one_copy_among_many_pictures_costs_no_more_than_sorting() -> None:
     split = dataclasses.replace(split, ids=range(count))
     _train, val = splits.cut(split, 0.2, 0)
     assert len(val) == pytest.approx(count / 5, abs=2)
+
+
+def test_folds_are_even_in_every_class_and_in_all() -> None:
+    split = split_of(23, 50, 7)
+    folds = splits.folds(split, 5, 0)
+    for label in range(3):
+        counts = np.bincount(folds[split.labels == label], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert np.ptp(np.bincount(folds)) <= 1
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    first, again, other = (splits.folds(split_of(50, 50), 5, seed) for seed in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_what_belongs_together_is_in_one_fold() -> None:
+    split = split_of(30, 30)
+    groups = tuple(f"g{number // 4}" for number in range(60))
+    split = dataclasses.replace(split, groups=groups, near=np.array([[0, 59], [8, 30]]))
+    folds = splits.folds(split, 5, 1)
+    for name in set(groups):
+        assert len({folds[row] for row in range(60) if groups[row] == name}) == 1
+    assert folds[0] == folds[59]
+    assert folds[8] == folds[30]
+    assert set(folds) == set(range(5))
+
+
+def test_a_class_that_is_one_group_has_no_folds() -> None:
+    split = split_of(4, 10)
+    groups = tuple("same" if label == 0 else "" for label in split.labels)
+    with pytest.raises(UserError, match="number 0"):
+        splits.folds(dataclasses.replace(split, groups=groups), 5, 0)
+
+
+def test_near_copies_are_dealt_to_one_side() -> None:
+    split = split_of(40, 40)
+    near = np.array([[number, number + 1] for number in range(0, 80, 2)])
+    for seed in range(5):
+        train, val = splits.cut(dataclasses.replace(split, near=near), 0.3, seed)
+        assert not {number // 2 for number in train} & {number // 2 for number in val}
+
+
+def test_a_part_of_a_split_keeps_the_pairs_that_are_whole() -> None:
+    split = dataclasses.replace(split_of(5, 5), near=np.array([[0, 3], [2, 9], [4, 5]]))
+    part = split.subset(np.array([0, 2, 3, 5, 9]))
+    assert part.near.tolist() == [[0, 2], [1, 4]]

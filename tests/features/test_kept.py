@@ -42,7 +42,7 @@ def test_a_table_and_its_engine_say_what_they_are_of(table, tiny, tmp_path):
 
 def test_half_a_table_is_told_from_a_whole_one(tmp_path):
     (tmp_path / "features").mkdir()
-    with Partial(tmp_path / "features" / "key", (20, 3), {"cell": "mobilenet_0.25_32"}):
+    with Partial(tmp_path / "features" / "key", (20, 3), {"cell": "mobilenet_0.25_32"}, np.zeros((20, 32), np.uint8)):
         pass
     (found,) = kept.tables(str(tmp_path))
     assert (found.kind, found.key, found.about) == ("half a table", "key", {"cell": "mobilenet_0.25_32"})

@@ -32,7 +32,7 @@ def half_made(folder: Path) -> Partial:
 
 
 def open_table(folder: Path, shape: tuple[int, int] = SHAPE) -> Partial:
-    return Partial(folder / "key", shape, {"cell": "mobilenet_0.25_32"})
+    return Partial(folder / "key", shape, {"cell": "mobilenet_0.25_32"}, np.zeros((shape[0], 32), np.uint8))
 
 
 def complete(table: Partial, folder: Path) -> dict:

@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_whole_chunks_to_go_on_from(backbone, tmp_path, m
     made = load_table(pictures(40), "noise:1", backbone, str(tmp_path), run=run)
     np.testing.assert_array_equal(made.features, undisturbed)
     assert begun == [32]
-    assert sorted(path.name for path in only_table(tmp_path).iterdir()) == ["features.npy", "table.json"]
+    assert sorted(path.name for path in only_table(tmp_path).iterdir()) == ["features.npy", "hashes.npy", "table.json"]
 
 
 def test_features_that_are_no_numbers_are_refused(broken, tmp_path):

@@ -29,7 +29,8 @@ def test_out_of_memory_halves_the_pictures_of_a_call_once_and_for_all(tiny, pict
     for _again in range(2):
         np.testing.assert_allclose(engine(pictures), tiny.model(pictures, training=False), atol=1e-5)
     task = f"features of {tiny.cell.name}: out of memory with"
-    assert capfd.readouterr().err.splitlines() == [
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("features of")]  # not TensorFlow
+    assert said == [
         f"{task} {keras.ON_A_CPU} pictures at once; going on with 4",
         f"{task} 4 pictures at once; going on with 2",
     ]

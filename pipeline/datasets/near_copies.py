@@ -1,0 +1,164 @@
+"""Pictures that are nearly the same: encoded anew, smaller, brighter, mirrored, cropped a little, or one of a burst.
+
+Two pictures are compared as thumbnails of 12 x 12 pixels, whose brightness and contrast are taken out: cosine of all,
+or of a part of one (of 90 and of 80 % of its sides, in nine positions) with all of the other, mirrored or not. On
+photographs of dogs the pooled features of MobileNet told copies from other pictures less well: they see a half
+as large or strongly compressed picture as another one (docs/pictures.md has the figures). And these are the same
+whatever network is trained, so that how pictures are dealt hangs on the pictures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.shell.cores import cores
+
+SIDE = 32  # px, of the thumbnails that are looked at
+SIMILAR = 0.95  # cosine, from which two pictures are near copies
+MOST = 10_000  # pictures, of which all pairs take a quarter of a minute on two cores
+OF_ONE_KIND = 0.5  # of all pictures; where more are like another one they are of one kind, such as scans, not copies
+PARTS = 3  # train, val and test, for each of which a class needs a picture
+
+_COARSE, _FINE = 6, 12  # px: all pairs are compared by the one, and what may be similar by the other
+_MAYBE = 0.9  # cosine of coarse thumbnails; what is similar in fine ones is above it
+_PARTS = (1.0, 0.9, 0.8)  # of both sides
+_AT_ONCE = 1024  # pictures, whose cosines with as many others are in memory
+
+
+def pairs(thumbnails: np.ndarray, others: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Near copies among uint8 (n, SIDE, SIDE, 3), or between these and `others` (m, SIDE, SIDE, 3).
+
+    Returns int (p, 2), positions in each of the two, and the cosines (p,), the most similar first. A picture of one
+    colour is like nothing.
+    """
+    within = others is None
+    second = thumbnails if others is None else others
+    found = np.concatenate([*_candidates(thumbnails, second, within), np.zeros((0, 2), np.int64)])
+    cosines = _cosines(thumbnails[found[:, 0]], second[found[:, 1]])
+    order = np.argsort(-cosines, kind="stable")
+    order = order[cosines[order] >= SIMILAR]
+    return found[order], cosines[order]
+
+
+def to_keep_together(
+    thumbnails: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = pairs,
+) -> tuple[np.ndarray | None, list[str]]:
+    """Pairs of near copies, int (p, 2), that are not to be dealt to different sides; and what a person should know.
+
+    None where there are too many pictures, or too many of them look alike.
+
+    Args:
+        thumbnails: uint8 (n, SIDE, SIDE, 3); labels: int (n,), positions in `class_names`.
+        find: `pairs`, or what remembers it.
+    """
+    count = len(labels)
+    if count > MOST:
+        return None, [f"near copies are looked for among {MOST:,} pictures at most, and not among these {count:,}"]
+    # Of pictures with one thumbnail the first is compared with others, and each with the next.
+    _, first, same = np.unique(thumbnails.reshape(count, -1), axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(same.reshape(-1), kind="stable")
+    equal = np.stack([order[:-1], order[1:]], axis=1)[np.diff(same.reshape(-1)[order]) == 0]
+    found = np.concatenate([first[find(thumbnails[first])[0]], equal])
+    if len(np.unique(found)) > OF_ONE_KIND * count:
+        return None, [
+            f"{len(np.unique(found))} of {count} pictures look nearly like another one: they are taken for pictures of "
+            "one kind, not for copies. What belongs together --group_by can tell"
+        ]
+    links = coo_array((np.ones(len(found), bool), (found[:, 0], found[:, 1])), (count, count))
+    groups = connected_components(links, directed=False)[1]
+    members = np.bincount(labels, minlength=len(class_names))
+    apart = np.array([len(np.unique(groups[labels == label])) for label in range(len(class_names))])
+    alike = np.flatnonzero(apart < np.minimum(PARTS, members))
+    kept = ~np.isin(labels[found], alike).any(axis=1)
+    return found[kept], [
+        f"nearly all pictures of {class_names[label]} are the same, so they are dealt to both sides"
+        for label in alike.tolist()
+    ]
+
+
+def _candidates(first: np.ndarray, second: np.ndarray, within: bool) -> list[np.ndarray]:
+    """Pairs (p, 2) that coarse thumbnails do not tell apart; those of one set once, the smaller position first."""
+    one = _Coarse(first)
+    other = one if within else _Coarse(second)
+    blocks = [
+        (slice(begin, begin + _AT_ONCE), slice(end, end + _AT_ONCE))
+        for begin in range(0, len(first), _AT_ONCE)
+        for end in range(begin if within else 0, len(second), _AT_ONCE)
+    ]
+
+    def similar(rows: slice, columns: slice) -> np.ndarray:
+        """Pairs of one block, which stays in the processor's cache."""
+        best = np.full((len(first[rows]), len(second[columns])), -1, np.float32)
+        for part in one.parts:
+            for whole in other.wholes:
+                np.maximum(best, part[rows] @ whole[columns].T, out=best)
+        for part in other.parts[1:]:
+            for whole in one.wholes:
+                np.maximum(best, whole[rows] @ part[columns].T, out=best)
+        found = np.argwhere(best >= _MAYBE) + np.array([rows.start, columns.start])
+        return found[found[:, 0] < found[:, 1]] if within else found
+
+    with ThreadPoolExecutor(cores()) as threads:
+        return list(threads.map(similar, *zip(*blocks, strict=True))) if blocks else []
+
+
+class _Coarse:
+    """Coarse descriptions of all pictures: of the whole and of parts of it, and of the whole and its mirror image."""
+
+    def __init__(self, thumbnails: np.ndarray) -> None:
+        self.parts = [_described(part, _COARSE) for part in _windows(thumbnails)]
+        self.wholes = [self.parts[0], _described(thumbnails[:, :, ::-1], _COARSE)]
+
+
+def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of each of n pairs, (n,): the largest over parts of either, and mirror images."""
+    best = np.full(len(first), -1, np.float32)
+    for one, other in ((first, second), (second, first)):
+        wholes = [_described(picture, _FINE) for picture in (other, other[:, :, ::-1])]
+        for part in _windows(one):
+            described = _described(part, _FINE)
+            for whole in wholes:
+                np.maximum(best, np.einsum("nd,nd->n", described, whole), out=best)
+    return best
+
+
+def _windows(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
+    """The whole, and parts of it: float (n, side, side, 3), resampled to SIDE."""
+    for part in _PARTS:
+        steps = 1 if part == 1 else 3
+        size = part * SIDE
+        for top in np.linspace(0, SIDE - size, steps):
+            for left in np.linspace(0, SIDE - size, steps):
+                yield _averages(thumbnails, (top, left), size, _FINE)
+
+
+def _described(pictures: np.ndarray, side: int) -> np.ndarray:
+    """Unit vectors float32 (n, side * side * 3), of which the mean is taken out; zeros for a picture of one colour."""
+    flat = _averages(pictures, (0, 0), pictures.shape[1], side).reshape(len(pictures), side * side * 3)
+    flat -= flat.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > side)  # a grey level, on average
+
+
+def _averages(pictures: np.ndarray, corner: tuple[float, float], size: float, side: int) -> np.ndarray:
+    """The square of `size` at `corner` of (n, s, s, 3), averaged over the pixels of float32 (n, side, side, 3)."""
+    down, across = (_overlaps(pictures.shape[1], begin, size, side) for begin in corner)
+    rows = np.tensordot(down, pictures.astype(np.float32), (1, 1))  # (side, n, s, 3)
+    return np.ascontiguousarray(np.moveaxis(np.tensordot(across, rows, (1, 2)), (0, 1, 2), (2, 1, 0)))
+
+
+def _overlaps(length: int, begin: float, size: float, side: int) -> np.ndarray:
+    """float32 (side, length): which part of each of `side` averages is each of `length` pixels."""
+    edges = begin + np.linspace(0, size, side + 1)
+    pixels = np.arange(length)
+    upper = np.minimum(edges[1:, None], pixels + 1)
+    lower = np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(0, upper - lower) * side / size).astype(np.float32)

@@ -1,0 +1,110 @@
+"""Rows of earlier tables for a new one: features are those of a picture, whatever split it stands in.
+
+So when pictures are added, removed or moved, only those are computed that no table of the same backbone has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.features.kept import Kept, tables
+from pipeline.features.partial import CHUNK, HASHES, hash_of
+
+# What table.json says that is no part of the recipe by which features were made.
+_OF_THE_PICTURES = frozenset({"data", "split", "pictures", "engine", "sha256", "pictures_per_second"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """An earlier table.
+
+    Attributes:
+        features: float32 (m, d), memory-mapped.
+        engine, pictures_per_second: how it was made.
+    """
+
+    features: np.ndarray
+    engine: str
+    pictures_per_second: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """Which rows of a new table earlier ones have.
+
+    Attributes:
+        sources: those that have any.
+        where: int (n, 2), for each row the number of its source, or -1, and the row there.
+    """
+
+    sources: tuple[Source, ...]
+    where: np.ndarray
+
+    @property
+    def missing(self) -> np.ndarray:
+        """int (m,), rows that none has."""
+        return np.flatnonzero(self.where[:, 0] < 0)
+
+    def chunks(self, begin: int) -> Iterator[tuple[int, np.ndarray, Source]]:
+        """From row `begin` on: first row, features (k, d), and the source of most of them. None may be missing."""
+        for first in range(begin, len(self.where), CHUNK):
+            part = self.where[first : first + CHUNK]
+            features = np.empty((len(part), self.sources[0].features.shape[1]), np.float32)
+            for number in np.unique(part[:, 0]):
+                rows = part[:, 0] == number
+                features[rows] = self.sources[number].features[part[rows, 1]]
+            yield first, features, self.sources[np.bincount(part[:, 0]).argmax()]
+
+
+def known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> Known:
+    """What whole tables in `work_dir` have of the pictures with these hashes, uint8 (n, 32).
+
+    Args:
+        about: what table.json is to say of the new one.
+    """
+    wanted = [bytes(one) for one in hashes]
+    where = np.full((len(wanted), 2), -1, np.int64)
+    sources: list[Source] = []
+    for kept in tables(work_dir):
+        if kept.kind != "table" or _recipe(kept.about) != _recipe(about):
+            continue
+        rows = _rows(kept.path)
+        found = [(at, rows[name]) for at, name in enumerate(wanted) if where[at, 0] < 0 and name in rows]
+        if found and (source := _opened(kept, len(rows))) is not None:
+            where[[at for at, _row in found]] = [(len(sources), row) for _at, row in found]
+            sources.append(source)
+    return Known(tuple(sources), where)
+
+
+def count_known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> int:
+    """How many of these pictures `known` would find, by what tables say; none of them is read."""
+    rows: set[bytes] = set()
+    for kept in tables(work_dir):
+        if kept.kind == "table" and _recipe(kept.about) == _recipe(about):
+            rows |= _rows(kept.path).keys()
+    return sum(bytes(one) in rows for one in hashes)
+
+
+def _recipe(about: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in about.items() if name not in _OF_THE_PICTURES}
+
+
+def _rows(folder: Path) -> dict[bytes, int]:
+    """Hash of a picture -> its row; empty where the table does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        return {bytes(one): row for row, one in enumerate(np.load(folder / HASHES))}
+    return {}
+
+
+def _opened(kept: Kept, rows: int) -> Source | None:
+    """None where it is damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        features = np.load(kept.path / "features.npy", mmap_mode="r")
+        if hash_of(kept.path / "features.npy") == kept.about["sha256"] and len(features) >= rows:
+            return Source(features, kept.about["engine"], kept.about["pictures_per_second"])
+    return None
