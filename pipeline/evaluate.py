@@ -33,12 +33,14 @@ def evaluate(
     dataset: Dataset,
     tracker: Tracker,
     run_id: str,
+    reject_below: float = 0.0,
     beside: Mapping[str, float] = MappingProxyType({}),
     caveat: str | None = None,
 ) -> TestScores:
     """Scores `model` on the test split and records it on `run_id`.
 
     Args:
+        reject_below: the probability below which the model answers none of the classes; 0: never.
         beside: further metrics, which are there if and only if the scores are.
         caveat: what must stand beside the scores, where `config` no longer tells it.
     """
@@ -46,7 +48,7 @@ def evaluate(
     from pipeline.scoring.scores import differences, score
     from pipeline.tracking import records
 
-    scores = score(model, config, dataset)
+    scores = score(model, config, dataset, reject_below)
     caveat = imagenet_note(config.dataset, config.weights) if caveat is None else caveat
     if caveat:
         tracker.set_tags(run_id, {"caveat": caveat})
@@ -54,6 +56,7 @@ def evaluate(
     per_class = metrics.per_class_accuracy(scores.confusion, names).head(dataset.num_classes)
     tracker.log_table(run_id, per_class, "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, names), "confusion.csv")
+    tracker.log_table(run_id, scores.coverage, "coverage.csv")
     tracker.log_metrics(run_id, {**scores.as_metrics(), **differences(config, scores.top1), **beside})
     return scores
 
@@ -66,7 +69,10 @@ def summary(config: TrainConfig, scores: TestScores, caveat: str | None = None) 
     lines = [
         f"{config.dataset} {config.cell.name}: test top-1 {100 * scores.top1:.1f} % "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), top-5 {100 * scores.top5:.1f} %, "
-        f"features at {scores.pictures_per_second:.0f} pictures/s when they were made"
+        f"features at {scores.pictures_per_second:.0f} pictures/s when they were made",
+        f'balanced top-1 {100 * scores.balanced_top1:.1f} %; with "none of these" where it is less sure than '
+        f"{scores.reject_below:.2f} it answers {100 * scores.answered:.1f} % of the pictures, of which "
+        f"{100 * scores.answered_top1:.1f} % are right",
     ]
     if scores.untrained_top1 is not None:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
@@ -102,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         records.require_same_pictures(dataset, tags)
         caveat = imagenet_note(trained.dataset, records.trained_weights(tags))
         model = tracker.load_model(config.run_id)
-        scores = evaluate(model, trained, dataset, tracker, config.run_id, caveat=caveat)
+        below = tracker.metrics(config.run_id).get("reject_below", 0.0)
+        scores = evaluate(model, trained, dataset, tracker, config.run_id, below, caveat=caveat)
         tracker.log_metrics(run_id, scores.as_metrics())
         print(summary(trained, scores, caveat))
 

@@ -7,6 +7,7 @@ The model of the epoch with the best validation top-1 is kept; pipeline.evaluate
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from pipeline.training.fit import Curves
 
 
-def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> keras.Model:
-    """One fit, recorded on `run_id`. Raises UserError where the loss stops being a number."""
+def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> tuple[keras.Model, float]:
+    """One fit, recorded on `run_id`; returns the model, and the probability below which none is to be answered.
+
+    Raises UserError where the loss stops being a number.
+    """
     from pipeline.networks import backbones
     from pipeline.tracking import records
     from pipeline.training.fit import go_on
@@ -44,14 +48,20 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
         (fit,) = trainer.fit([config], watch)
     tracker.log_curves(run_id, fit.curves)
     fit.require_finite()
-    model = trainer.model(fit.best)
-    tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), "best_val_top1": fit.val_top1})
+    calibration = trainer.calibrate(fit.best)
+    model = trainer.model(fit.best, calibration.temperature)
+    tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), **fit.scores})
+    tracker.log_metrics(run_id, dataclasses.asdict(calibration))
     tracker.set_tags(run_id, records.trained_tags(config, dataset))
-    tracker.log_model(run_id, model, records.output_names(config, dataset.class_names))
+    names = records.output_names(config, dataset.class_names)
+    tracker.log_model(run_id, model, names, reject_below=calibration.reject_below)
     if config.export_backbone:
         backbones.export(backbones.parts(model)[0], Path(config.export_backbone))
-    print(f"{config.cell.name}: best val top-1 {100 * fit.val_top1:.1f} % in epoch {fit.best_epoch}; run {run_id}")
-    return model
+    scores = ", ".join(
+        f"{name.removeprefix('best_val_').replace('_', ' ')} {100 * value:.1f} %" for name, value in fit.scores.items()
+    )
+    print(f"{config.cell.name}: best val {scores} in epoch {fit.best_epoch}; run {run_id}")
+    return model, calibration.reject_below
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -83,7 +83,7 @@ def _cell(tables: Tables, row: Any, key: str, label: str, sweep: Any) -> CellCon
     curves = _curves(key, own(tables.curves), trials)
     ranges = figures.ranges(sweep.settings)
     search = _search(key, trials, own(tables.importance), ranges)
-    failures = _failures(key, own(tables.per_class), confusion)
+    failures = _failures(key, own(tables.per_class), confusion, own(tables.coverage), own(tables.cells))
     pairs = figures.confused_pairs(confusion)
     savings = _found(
         _plot(f"{key}-savings", "Mult-adds of each block", figures.SAVINGS, row.alpha, row.resolution, outputs(sweep))
@@ -135,8 +135,11 @@ def _search_notes(search: list[Plot], trials: pd.DataFrame, ranges: figures.Rang
     return notes
 
 
-def _failures(key: str, per_class: pd.DataFrame, confusion: pd.DataFrame) -> list[Plot]:
+def _failures(
+    key: str, per_class: pd.DataFrame, confusion: pd.DataFrame, coverage: pd.DataFrame, cell: pd.DataFrame
+) -> list[Plot]:
     return _found(
+        _plot(f"{key}-coverage", "None of these", figures.COVERAGE, coverage, cell),
         _plot(f"{key}-confusion", "Confusion matrix", figures.CONFUSION, confusion),
         _plot(f"{key}-classes", "Accuracy of each class", figures.PER_CLASS, per_class),
     )

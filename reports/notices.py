@@ -33,11 +33,13 @@ def _other_scores(tables: Tables, several: bool) -> list[str]:
     tested = [row for row in rows(tables.cells) if row.test_top1 == row.test_top1]
     unshared = [(row, row.test_top1_unshared) for row in tested if row.test_top1_unshared == row.test_top1_unshared]
     balanced = [(row, row.test_balanced_top1) for row in tested if abs(row.test_balanced_top1 - row.test_top1) >= TOLD]
+    balanced_val = [(row, row.best_val_balanced_top1) for row, _ in balanced if row.best_val_balanced_top1 > 0]
     return [
         f"{said}: {', '.join(f'{_name(row, several)} {100 * score:.1f} %' for row, score in scores)}."
         for said, scores in (
-            ("Without the training pictures among the test pictures", unshared),
+            ("Without the test pictures that are (nearly) training pictures", unshared),
             ("Balanced accuracy, where it is another", balanced),
+            ("Balanced accuracy on val", balanced_val),
         )
         if scores
     ]

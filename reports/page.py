@@ -37,6 +37,7 @@ def render(tables: Tables) -> str:
         headline=answer.headline(tables.cells),
         several=len(tables.sweeps) > 1,
         notices=notices(tables),
+        near_copies=tables.near_copies.to_dict("records"),
         columns=answer.columns(tables.cells),
         rows=answer.table(tables.cells),
         records=embedded(answer.records(tables.cells)),

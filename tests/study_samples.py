@@ -31,7 +31,8 @@ def complete(trial: Trial, value: float | None = None, loss: float = 1.0) -> Out
     """With a value that depends on the draw, where none is given."""
     value = trial.params["one_minus_beta_1"] if value is None else value
     curves = {"val_top1": [value], "val_loss": [loss], "learning_rate": [trial.params["learning_rate"]]}
-    return Outcome(TrialState.COMPLETE, value, fit(curves=curves, best_epoch=1, best_val_top1=value, val_loss=loss), {})
+    scores = {"best_val_top1": value, "best_val_balanced_top1": value, "temperature": 1.0, "reject_below": 0.1}
+    return Outcome(TrialState.COMPLETE, value, fit(curves=curves, best_epoch=1, val_loss=loss, **scores), {})
 
 
 def diverged(_trial: Trial) -> Outcome:

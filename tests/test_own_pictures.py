@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,12 +155,15 @@ def test_copies_and_uneven_classes_are_told_in_the_sweep_on_its_run_and_on_the_p
     assert 0 <= cell.metrics["test_top1_unshared"] <= 1
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert shared in page
-    assert "Without the training pictures among the test pictures" in page
+    assert "Without the test pictures that are (nearly) training pictures" in page
 
 
-def test_a_picture_that_is_added_later_begins_new_studies_beside_the_old_ones(folder):
+def test_a_picture_that_is_added_later_begins_new_studies_and_alone_is_computed(folder, capsys):
     write(folder / "pics", plain, first=0)
     sweep(folder / "pics")
     plain(arrow("up", 77), 0, folder / "pics" / "up" / "later")
+    capsys.readouterr()
     sweep(folder / "pics")
     assert len(optuna.get_all_study_names(f"sqlite:///{folder}/optuna.db")) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"features train: \d+ of \d+ pictures are known from earlier tables, [01] are new", said)

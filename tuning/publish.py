@@ -150,7 +150,7 @@ class Publisher:
 
     def _trial_run(self, trial: FrozenTrial) -> TrialRun:
         fit, index = trial.user_attrs[FIT], trial.user_attrs[INDEX]
-        known = ("best_val_top1", "best_epoch", "seconds")
+        known = ("best_val_top1", "best_val_balanced_top1", "best_epoch", "seconds")
         return TrialRun(
             name=self._name(index),
             key=self.key(index),

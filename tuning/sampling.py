@@ -26,7 +26,7 @@ from pipeline.config import (
     Pruner,
 )
 from tuning.search_space import Space
-from tuning.studies import FIT
+from tuning.studies import FIT, objective_curve
 
 _GONE = create_trial(state=TrialState.FAIL)  # which samplers and pruners pass over
 
@@ -89,7 +89,7 @@ def rungs(trial: Trial) -> dict[str, float]:
 
 def _slim(trial: FrozenTrial, space: Space) -> FrozenTrial:
     """What samplers and pruners read of it, every epoch's value among that; the study in memory copies it whole."""
-    curve = trial.user_attrs.get(FIT, {}).get("curves", {}).get("val_top1", ())
+    curve = objective_curve(trial.user_attrs.get(FIT, {}))
     return create_trial(
         state=trial.state,
         value=trial.value,

@@ -113,7 +113,8 @@ class CellSearch:
         """Made when it is first needed; that makes the feature tables of all cells that lack one."""
         if self._trainer is None:
             begun, driver = time.perf_counter(), self._driver
-            self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task)
+            folds = studies.fold_count(driver.config, driver.dataset)
+            self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task, folds)
             self._seconds += time.perf_counter() - begun
             self._keep_features(self._trainer.backbone, [driver.dataset.train.digest])
         return self._trainer
@@ -193,7 +194,9 @@ class CellSearch:
             final = trainer.refit(config, rates)
         except UserError as error:  # of this cell alone, so that the others go on
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
-        model = trainer.model(final.best)
+        fit = winner.user_attrs[FIT]
+        calibration = {name: fit[name] for name in ("temperature", "reject_below")}
+        model = trainer.model(final.best, calibration["temperature"])
         self._driver.lock.check()
         # What a longer search may change is a metric, for MLflow's params are for ever.
         drawn = search_space.HYPERPARAMETERS
@@ -202,7 +205,8 @@ class CellSearch:
         found = {
             **{name: getattr(config, name) for name in drawn},
             **{f"trials_{state}": number for state, number in studies.count(trials).items()},
-            "best_val_top1": winner.value,
+            **{name: fit[name] for name in ("best_val_top1", "best_val_balanced_top1")},
+            **calibration,
             "best_trial": winner.user_attrs[INDEX],
             "best_epoch": len(rates),
         }
@@ -212,21 +216,26 @@ class CellSearch:
         self._tracker.log_curves(run_id, curves)
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
         self._register(run_id, model, winner)
-        evaluate(model, config, dataset, self._tracker, run_id, {studies.TESTED: studies.done(trials)})
+        tested = {studies.TESTED: studies.done(trials)}
+        evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])
         self._seconds += time.perf_counter() - begun
 
     def _register(self, run_id: str, model: Any, winner: FrozenTrial) -> None:
         config, dataset = self._driver.config, self._driver.dataset
-        _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        pictures, fit = dataset.train, winner.user_attrs[FIT]
+        if studies.fold_count(config, dataset) == 1:
+            _train, val = datasets.cut(pictures, config.val_fraction, config.seed)
+            pictures = pictures.subset(val)
         self._tracker.log_model(
             run_id,
             model,
             records.output_names(self._base, dataset.class_names),
             registered_name=studies.model_name(dataset.name, self._base),
             tags={"alpharho.study": self.study.name, "alpharho.data": dataset.train.digest},
-            val_top1=winner.value or 0.0,
-            pictures=dataset.train.subset(val).digest,
+            reject_below=fit["reject_below"],
+            val_score=winner.value or 0.0,
+            judged_by=f"{config.aim} of {pictures.digest}",
         )
 
 

@@ -63,15 +63,21 @@ def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[
     from pipeline.networks import backbones  # tensorflow, which who only looks at a database need not load
 
     base, weights = config.train_config(cell), backbones.weights_identity(cell, config.weights)
-    settings = settings_of(config, base, dataset.train.digest, weights)
+    settings = settings_of(config, base, dataset.train.digest, weights, fold_count(config, dataset))
     return study_name(dataset.name, base, settings), settings
 
 
-def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: str) -> dict[str, str]:
+def fold_count(config: SweepConfig, dataset: Dataset) -> int:
+    """How many heads each trial trains; see SweepConfig.fold_count."""
+    return config.fold_count(len(dataset.train), dataset.train.is_val is not None)
+
+
+def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: str, folds: int = 1) -> dict[str, str]:
     """What all trials of a study share, and what it therefore is known by.
 
     Args:
         pictures: digest of the training pictures.
+        folds: that its heads are validated on.
         weights: what the weights are, whatever their file is called (backbones.weights_identity).
     """
     idle = _NO_SETTINGS if base.finetunes else _NO_SETTINGS | OF_FINETUNING
@@ -82,6 +88,7 @@ def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: 
         "weights": weights,
         "wave": str(config.round_size),
         "pruner": config.pruner,
+        "folds": str(folds),
     }
 
 
@@ -253,6 +260,12 @@ def _as_drawn(trial: FrozenTrial) -> FrozenTrial:
     return read
 
 
+def objective_curve(fit: Mapping[str, Any]) -> Sequence[float]:
+    """The score that was aimed at, epoch by epoch, of what is kept with a trial."""
+    curves = fit.get("curves", {})
+    return curves.get("val_balanced_top1", curves.get("val_top1", ()))
+
+
 def failure(trial: FrozenTrial) -> str:
     """Why its objective is worthless, or an empty text."""
     return trial.user_attrs.get(FIT, {}).get("failure", "")
@@ -287,7 +300,7 @@ def _rank(trial: FrozenTrial) -> tuple[float, float, int]:
 
 
 def best(trials: Sequence[FrozenTrial], name: str) -> FrozenTrial:
-    """The finished trial with the highest validation top-1; among equals, which are common, the lowest loss.
+    """The finished trial with the highest value; among equals, which are common, the lowest loss.
 
     Raises CellFailedError where none of the study `name` finished.
     """

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 
 from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, as_params
-from pipeline.datasets import Dataset, audit
+from pipeline.datasets import Dataset, audit, contact_sheet
 from pipeline.features import kept
 from pipeline.networks import backbones, sizes
 from pipeline.scoring.published import load_published
@@ -48,7 +48,7 @@ def sweep(
     dataset = datasets.load(config)
     if dataset.skipped:
         progress.note(f"pictures left out: {len(dataset.skipped)}, the first {dataset.skipped[0]}")
-    audit.require_whole(dataset)
+    audit.require_whole(dataset, config.work_dir)
     found = audit.look(dataset)
     for line in found.lines():
         progress.note(f"caution: {line}")
@@ -61,6 +61,8 @@ def sweep(
     try:
         sweep_run = _open_run(config, tracker, dataset, cells)
         tracker.set_tags(sweep_run, {AUDIT_TAG: "\n".join(found.lines())})
+        if len(pairs := contact_sheet.near_copies(dataset)):
+            tracker.log_table(sweep_run, pairs, "near_copies.csv")
         failures = _search(Driver(config, dataset, tracker, executor, lock, sweep_run), cells)
     except LockLostError:
         raise

@@ -5,6 +5,7 @@ The fits of a round of heads, and one fine-tuning, are `fit_trials`; the feature
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,17 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from pipeline.config import TrainConfig
+from pipeline.config import Aim, TrainConfig
 from pipeline.tracking import environment_tags
 from pipeline.training.fit import Curves, Fit
 from pipeline.training.trainers import Trainer
 from tuning import sampling
-from tuning.studies import ENQUEUED, FIT, INDEX, TASK
+from tuning.studies import ENQUEUED, FIT, INDEX, TASK, objective_curve
 
 # Of a curve, in Optuna's own table: each costs two statements, a third of a millisecond on sqlite. `fit` has all of it.
 OPTUNA_POINTS = 8
+
+BALANCED: Aim = "balanced_top1"
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ class Outcome:
     Attributes:
         value: the objective; None for a trial that failed.
         fit: all else that is kept with the trial, of what JSON can hold: curves (name -> a value for each epoch),
-            best_epoch (from 1), best_val_top1, val_loss (at the best epoch), failure (why it is worthless, or empty),
-            seconds (its share of the task's), started and ended (of the task, seconds since 1970), epoch_ends (the
-            same, of each epoch; only of networks), device.
+            best_epoch (from 1), best_val_top1, best_val_balanced_top1 and val_loss (at the best epoch), failure (why it
+            is worthless, or empty), seconds (its share of the task's), started and ended (of the task, seconds since
+            1970), epoch_ends (the same, of each epoch; only of networks), device; and of the best of a task, which may
+            be the winner, temperature and reject_below (see Calibration).
         rungs: what successive halving keeps with it.
     """
 
@@ -78,7 +82,7 @@ class Outcome:
             value=self.value,
             params=trial.params,
             distributions=trial.distributions,
-            intermediate_values=_few(self.fit["curves"].get("val_top1", ())),
+            intermediate_values=_few(objective_curve(self.fit)),
             system_attrs=self.rungs,
             user_attrs={
                 INDEX: index,
@@ -101,20 +105,21 @@ def fit_trials(
     Args:
         trials: of a study in memory, one for each config: told of every epoch, they say which are pruned.
     """
-    started = time.time()
+    started, objective = time.time(), f"val_{configs[0].aim}"
     epoch_ends: list[list[float]] = [[] for _ in trials]
 
     def watch(epoch: int, indices: np.ndarray, scores: Curves) -> np.ndarray:
         """Tells the trials, which say who goes on, and the driver."""
         kept, ended = np.ones(len(indices), bool), time.time()
-        for slot, (index, top1) in enumerate(zip(indices, scores["val_top1"].tolist(), strict=True)):
-            trials[index].report(top1, epoch)
+        for slot, (index, value) in enumerate(zip(indices, scores[objective].tolist(), strict=True)):
+            trials[index].report(value, epoch)
             kept[slot] = epoch == configs[0].epochs or not trials[index].should_prune()
             epoch_ends[index].append(ended)
         tell(Epoch(epoch, indices, scores, int((~kept).sum()), ended))
         return kept
 
     fits = trainer.fit(configs, watch)
+    calibrations = _calibrations(trainer, fits, configs[0].aim)
     ended = time.time()
     times = {"seconds": round((ended - started) / len(trials), 3), "started": started, "ended": ended}
     for fit, ends in zip(fits, epoch_ends, strict=True):
@@ -122,28 +127,41 @@ def fit_trials(
             ends.append(ended)
     one_by_one = not configs[0].freeze_conv
     return [
-        _outcome(trial, fit, times | ({"epoch_ends": ends} if one_by_one else {}))
-        for trial, fit, ends in zip(trials, fits, epoch_ends, strict=True)
+        _outcome(trial, fit, configs[0].aim, calibration | times | ({"epoch_ends": ends} if one_by_one else {}))
+        for trial, fit, calibration, ends in zip(trials, fits, calibrations, epoch_ends, strict=True)
     ]
 
 
-def _outcome(trial: Trial, fit: Fit[Any], times: dict[str, Any]) -> Outcome:
-    """A pruned trial's value is its last validation top-1, as Optuna has it; a finished one's is its best."""
+def _calibrations(trainer: Trainer, fits: Sequence[Fit[Any]], aim: Aim) -> list[dict[str, Any]]:
+    """For each fit; empty but for the best finished one: no other of a task can be the winner."""
+    finished = [index for index, fit in enumerate(fits) if not fit.failure and not fit.pruned]
+    found: list[dict[str, Any]] = [{} for _ in fits]
+    if finished:
+        best = max(finished, key=lambda index: (*fits[index].rank(aim), -index))
+        found[best] = dataclasses.asdict(trainer.calibrate(fits[best].best))
+    return found
+
+
+def _outcome(trial: Trial, fit: Fit[Any], aim: Aim, known: dict[str, Any]) -> Outcome:
+    """A pruned trial's value is its last validation score, as Optuna has it; a finished one's is its best."""
+    curves = {name: [_short(value) for value in values] for name, values in fit.curves.items()}
+    objective, balanced = f"val_{aim}", f"val_{BALANCED}"
     kept: dict[str, Any] = {
-        "curves": {name: [_short(value) for value in values] for name, values in fit.curves.items()},
+        # Of the two scores that of which the other is told by one number is not drawn.
+        "curves": {name: curve for name, curve in curves.items() if name != balanced or aim == BALANCED},
         "best_epoch": fit.best_epoch,
         "failure": fit.failure,
         "device": environment_tags()["device"],
-        **times,
+        **known,
     }
     rungs = sampling.rungs(trial)
     if fit.failure:
         return Outcome(TrialState.FAIL, None, kept, rungs)
-    val_top1 = kept["curves"]["val_top1"]
-    best = val_top1[fit.best_epoch - 1]
-    kept |= {"best_val_top1": best, "val_loss": kept["curves"]["val_loss"][fit.best_epoch - 1]}
+    at = fit.best_epoch - 1
+    kept |= {f"best_{name}": curves[name][at] for name in ("val_top1", balanced)}
+    kept |= {"val_loss": curves["val_loss"][at]}
     state = TrialState.PRUNED if fit.pruned else TrialState.COMPLETE
-    return Outcome(state, val_top1[-1] if fit.pruned else best, kept, rungs)
+    return Outcome(state, curves[objective][-1 if fit.pruned else at], kept, rungs)
 
 
 def _few(curve: Sequence[float]) -> dict[int, float]:

@@ -31,11 +31,13 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
-from pipeline.config.searches import PruneConfig, Pruner, StatusConfig, SweepConfig
+from pipeline.config.searches import Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
 from pipeline.config.settings import (
     KNOWN_DATASETS,
     OF_FINETUNING,
+    Aim,
     Augment,
+    ClassWeights,
     DataConfig,
     EngineName,
     EvaluateConfig,
@@ -75,14 +77,17 @@ __all__ = [
     "SAMPLER_BEST",
     "SAMPLER_WINDOW",
     "TINY_ALPHAS",
+    "Aim",
     "Architecture",
     "Augment",
     "BackboneName",
     "Cell",
+    "ClassWeights",
     "DataConfig",
     "EngineName",
     "EvaluateConfig",
     "FitConfig",
+    "Folds",
     "HeadInit",
     "LrSchedule",
     "Precision",

@@ -14,9 +14,12 @@ from pipeline.shell.patience import has_password, masked
 
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Wave = int | Literal["auto"]
+Folds = Literal["auto", "1", "5"]
 
 HEADS_OF_A_ROUND = 8  # README: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
+FOLDS = 5
+FEW_PICTURES = 1000  # of train and val, up to which folds were measured to choose the better heads; see README
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,8 @@ class SweepConfig(FitConfig):
     """total per cell: a second call does only what is left"""
     wave: Wave = "auto"
     """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
+    folds: Folds = "auto"
+    """5: five heads a trial, each validated on the part that it is not trained on; auto: up to 1,000 pictures"""
     pruner: Pruner = "median"
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"
@@ -50,6 +55,24 @@ class SweepConfig(FitConfig):
             return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
         return self.wave
 
+    def fold_count(self, pictures: int, is_dealt: bool) -> int:
+        """How many parts the training pictures are cut into, of which each is validated on; 1: one val is cut off.
+
+        Args:
+            pictures: of train and val.
+            is_dealt: whether a person keeps some of them for validation.
+
+        Raises UserError where folds are asked for and a val is dealt.
+        """
+        require(
+            self.folds != "5" or not is_dealt,
+            "folds auto or 1, where you keep pictures for validation yourself",
+            "folds 5",
+            "--folds 1, or move what lies in val to train",
+        )
+        few = self.freeze_conv and not is_dealt and pictures <= FEW_PICTURES
+        return FOLDS if self.folds == "5" or (self.folds == "auto" and few) else 1
+
     def train_config(self, cell: Cell) -> TrainConfig:
         """What the trials of `cell` share."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(FitConfig)}
@@ -63,6 +86,12 @@ class SweepConfig(FitConfig):
         require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
         require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
         require(self.round_size >= 1, "wave auto, or 1 and more", self.wave)
+        require(
+            self.folds != "5" or self.freeze_conv,
+            "folds auto or 1 where the whole network is trained, for a fit takes minutes",
+            "folds 5 with freeze_conv false",
+            "leave --folds out",
+        )
         check_storage(self.storage)
 
 

@@ -73,6 +73,8 @@ Augment = Literal["flip_crop", "crop", "none"]
 Unfreeze = int | Literal["all"]
 EngineName = Literal["auto", "keras", "litert"]
 Views = Literal["none", "flip"]
+Aim = Literal["top1", "balanced_top1"]
+ClassWeights = Literal["none", "balanced"]
 Precision = Literal["float32", "mixed_float16"]
 
 OF_FINETUNING = frozenset({"unfreeze", "layer_decay", "label_smoothing"})  # settings that nothing else reads
@@ -96,6 +98,10 @@ class FitConfig(DataConfig):
     batch_size: int = 32
     dropout: float = 0.001
     """on the pooled features, while training; Keras' MobileNet has 0.001"""
+    aim: Aim = "top1"
+    """what the best epoch and the best trial are chosen by; balanced_top1 is the mean of the classes' accuracies"""
+    class_weights: ClassWeights = "none"
+    """balanced has the pictures of each class count for as much together as those of any other"""
     lr_schedule: LrSchedule = "plateau"
     """how the learning rate moves: plateau halves it when the validation loss stalls"""
     augment: Augment = "flip_crop"

@@ -77,6 +77,28 @@ def confusion_counts(labels: Labels, predictions: Labels, num_classes: int) -> N
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+def coverage_table(confidence: NDArray[np.floating], right: NDArray[np.bool_], rows: int = 101) -> pd.DataFrame:
+    """What is right of the pictures that a model is surest of: reject_below, coverage_pct, top1_pct.
+
+    From all pictures to the surest few, in at most `rows` rows; pictures of one confidence are answered together.
+
+    Args:
+        confidence: (n,), the probability of each answer; right: (n,), whether it is.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sorted_confidence, correct = confidence[order], np.cumsum(right[order])
+    ends = np.append(np.flatnonzero(np.diff(sorted_confidence)), len(order) - 1)  # the last of each confidence
+    ends = ends[np.unique(np.linspace(0, len(ends) - 1, min(rows, len(ends))).round().astype(int))][::-1]
+    answered = ends + 1
+    return pd.DataFrame(
+        {
+            "reject_below": sorted_confidence[ends].astype(float),
+            "coverage_pct": 100 * answered / len(order),
+            "top1_pct": 100 * correct[ends] / answered,
+        }
+    )
+
+
 def per_class_accuracy(confusion: NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame:
     """One row a class, in the order of `class_names`: class, test_count, correct, top1_pct, low_pct, high_pct.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import keras
 import numpy as np
+import pandas as pd
 
 from pipeline.config import TrainConfig
-from pipeline.datasets import Dataset, audit
+from pipeline.datasets import Dataset
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
@@ -24,7 +26,11 @@ class TestScores:
         interval: 95 % Wilson interval of top1.
         untrained_top1: by the ImageNet classifier's own columns, with no training; None where it knows too few classes.
         pictures_per_second: from encoded picture to features, as measured when the test features were made.
-        unshared_top1: of the test pictures that are no training pictures; None where all are such, or none.
+        unshared_top1: of the test pictures that are no (near) copies of training pictures; None if all are, or none is.
+        reject_below: probability below which none of the classes is answered.
+        answered: part of the test pictures of which one is answered then.
+        answered_top1: of these; NaN where there is none.
+        coverage: metrics.coverage_table of the test pictures.
         confusion: int (outputs, outputs), rows are the truth; the outputs behind the data set's classes, which the
             replication's protocol has, are true of no picture.
     """
@@ -35,6 +41,10 @@ class TestScores:
     untrained_top1: float | None
     pictures_per_second: float
     confusion: np.ndarray
+    reject_below: float
+    answered: float
+    answered_top1: float
+    coverage: pd.DataFrame
     unshared_top1: float | None = None
 
     @property
@@ -52,27 +62,32 @@ class TestScores:
             "test_top1_high": high,
             "test_top5": self.top5,
             "test_balanced_top1": self.balanced_top1,
+            "test_answered": self.answered,
             "test_pictures": float(self.confusion.sum()),
             "pictures_per_second": self.pictures_per_second,
         }
         known = {"untrained_top1": self.untrained_top1, "test_top1_unshared": self.unshared_top1}
+        known |= {"test_top1_answered": self.answered_top1} if self.answered else {}
         return shown | {name: value for name, value in known.items() if value is not None}
 
 
-def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScores:
+def score(model: keras.Model, config: TrainConfig, dataset: Dataset, reject_below: float = 0.0) -> TestScores:
     """Reads the test split, in single precision, as the model computes wherever it is loaded.
 
     Args:
         model: as backbones.with_head makes it, its first outputs being the classes of `dataset`.
         config: what it was trained with; its weights give the untrained score.
+        reject_below: the probability below which it is to answer none of the classes.
     """
     convolutions, kernel, bias = backbones.parts(model)
     trained = Backbone(config.cell, config.weights, convolutions, None)
     test = dataset.test
     table = load_table(test, dataset.source, trained, config.work_dir, config.engine)
     probabilities = _softmax(table.features @ kernel + bias)
-    answers, new = probabilities.argmax(axis=1), ~audit.shared(dataset)
+    answers, new = probabilities.argmax(axis=1), ~dataset.is_known
     confusion = metrics.confusion_counts(test.labels, answers, len(bias))
+    confidence, right = probabilities.max(axis=1), answers == test.labels
+    sure = confidence >= reject_below
     return TestScores(
         top1=metrics.top_k(probabilities, test.labels, 1),
         interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),
@@ -80,6 +95,10 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset) -> TestScor
         untrained_top1=_untrained_top1(config, dataset),
         pictures_per_second=table.pictures_per_second,
         confusion=confusion,
+        reject_below=reject_below,
+        answered=float(sure.mean()),
+        answered_top1=float(right[sure].mean()) if sure.any() else math.nan,
+        coverage=metrics.coverage_table(confidence, right),
         unshared_top1=None if new.all() or not new.any() else float(np.mean(answers[new] == test.labels[new])),
     )
 

@@ -9,7 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mlflow import MlflowClient
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 CLASSES = "classes.json"
 MODEL_FILES = {"MLmodel", "data/model.keras"}
 NEWEST, BEST = "newest", "best"  # aliases of a registered model
-PICTURES_TAG = "alpharho.pictures"  # of a version: the digest of the pictures that it was validated on
-VAL_TOP1_TAG = "alpharho.val_top1"
+JUDGED_TAG = "alpharho.judged_by"  # of a version: by which score of which pictures, such as "top1 of 4ee7cc36..."
+SCORE_TAG = "alpharho.val_score"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A logged model, and what it reached on the validation pictures whose digest is `pictures`."""
+    """A logged model, and what it reached in validation by the score and the pictures that `judged_by` names."""
 
     uri: str
-    val_top1: float
-    pictures: str
+    val_score: float
+    judged_by: str
 
 
-def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str]) -> str:
+def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str], reject_below: float) -> str:
     """Logs `model` (uint8 (n, h, w, 3) -> float32 (n, C) probabilities) to `run`. Returns its URI.
 
     Does what mlflow's Model.log does, in steps each of which can be tried again.
@@ -60,7 +60,7 @@ def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequenc
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/model"
             description = Model(logged.artifact_location, run_id, model_uuid=model_id, model_id=model_id)
-            _save(path, description, model, class_names)
+            _save(path, description, model, {"class_names": list(class_names), "reject_below": reject_below})
             waiting(lambda: client.log_model_artifacts(model_id, path))
         text = json.dumps(list(class_names), ensure_ascii=False, indent=1)
         waiting(lambda: client.log_text(run_id, text, CLASSES))
@@ -79,7 +79,7 @@ def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequenc
 def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: Mapping[str, object]) -> None:
     """Makes a logged model a version of `name`, and moves the aliases `newest` and `best`: models:/name@best."""
     name = re.sub(r"[/:]+", "-", name).strip("-")  # which mlflow forbids, and folder:PATH contains
-    known = {**tags, PICTURES_TAG: model.pictures, VAL_TOP1_TAG: model.val_top1}
+    known = {**tags, JUDGED_TAG: model.judged_by, SCORE_TAG: model.val_score}
 
     def create_name() -> None:
         """Where there is none yet."""
@@ -105,10 +105,10 @@ def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: 
     best = waiting(lambda: _best(client, name))
     if best is None or _is_better(model, best):
         waiting(lambda: client.set_registered_model_alias(name, BEST, version.version))
-    elif best.tags.get(PICTURES_TAG) != model.pictures:
+    elif best.tags.get(JUDGED_TAG) != model.judged_by:
         note(
             f"{name}@{BEST} stays version {best.version}: version {version.version}, now {name}@{NEWEST}, was "
-            "validated on other pictures, so that the two cannot be compared"
+            "validated on other pictures or by another score, so that the two cannot be compared"
         )
 
 
@@ -122,9 +122,9 @@ def _best(client: MlflowClient, name: str) -> ModelVersion | None:
 
 
 def _is_better(model: Scored, best: ModelVersion) -> bool:
-    """Whether it is proven, on the same pictures; ties go to the older."""
-    same, known = best.tags.get(PICTURES_TAG) == model.pictures, float(best.tags.get(VAL_TOP1_TAG, math.nan))
-    return same and (model.val_top1 > known or (math.isnan(known) and not math.isnan(model.val_top1)))
+    """Whether it is proven, by the same score of the same pictures; ties go to the older."""
+    same, known = best.tags.get(JUDGED_TAG) == model.judged_by, float(best.tags.get(SCORE_TAG, math.nan))
+    return same and (model.val_score > known or (math.isnan(known) and not math.isnan(model.val_score)))
 
 
 def load(client: MlflowClient, run: Run) -> keras.Model:
@@ -171,17 +171,17 @@ def _create(client: MlflowClient, run: Run) -> LoggedModel:
     return waiting(create, find)
 
 
-def _save(path: str, description: Model, model: keras.Model, class_names: Sequence[str]) -> None:
+def _save(path: str, description: Model, model: keras.Model, metadata: dict[str, Any]) -> None:
     import mlflow.keras
 
     mlflow.keras.save_model(
         model,
         path,
         mlflow_model=description,
-        signature=_signature(len(class_names)),
+        signature=_signature(len(metadata["class_names"])),
         # Written out, or mlflow imports everything in a fresh process to find them: 20 s.
         pip_requirements=requirements("mlflow", "tensorflow", "keras", "numpy"),
-        metadata={"class_names": list(class_names)},
+        metadata=metadata,
     )
 
 

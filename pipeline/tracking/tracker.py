@@ -214,22 +214,24 @@ class Tracker(Reader):
         class_names: Sequence[str],
         registered_name: str = "",
         tags: Mapping[str, object] = MappingProxyType({}),
-        val_top1: float = math.nan,
-        pictures: str = "",
+        reject_below: float = 0.0,
+        val_score: float = math.nan,
+        judged_by: str = "",
     ) -> str:
         """Keeps a Keras model, uint8 (n, h, w, 3) -> float32 (n, C) probabilities, as the run's. Returns its URI.
 
         With a `registered_name` it becomes a version of that name, to which the alias `newest` moves. The alias `best`
-        moves too where there is none yet, or where this version is better on the same validation pictures.
+        moves too where there is none yet, or where this version is better by the same score of the same pictures.
 
         Args:
             tags: of the version.
-            val_top1: what the version reached on the validation pictures.
-            pictures: their digest.
+            reject_below: the probability below which none of the classes is to be answered.
+            val_score: what the version reached in validation.
+            judged_by: by which score of which pictures that is.
         """
-        model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names)
+        model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names, reject_below)
         if registered_name:
-            scored = models.Scored(model_uri, val_top1, pictures)
+            scored = models.Scored(model_uri, val_score, judged_by)
             models.register(self.client, run_id, scored, registered_name, tags)
         return model_uri
 

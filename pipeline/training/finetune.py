@@ -12,7 +12,6 @@ import dataclasses
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 
 import keras
@@ -27,9 +26,12 @@ from pipeline.networks import backbones, devices, layerwise
 from pipeline.networks.backbones import preprocess
 from pipeline.networks.layerwise import LayerwiseAdam
 from pipeline.training import schedules
-from pipeline.training.fit import Course, Curves, Fit, Watch, go_on, remaining
+from pipeline.training.calibration import Calibration, calibrate
+from pipeline.training.compiled import class_weights
+from pipeline.training.fit import Curves, Fit, Watch, go_on
 from pipeline.training.frozen import HeadTrainer, start_head
 from pipeline.training.heads import Head
+from pipeline.training.recorder import BalancedAccuracy, Recorder
 from pipeline.training.schedules import Schedule
 
 # Keras' 0.99 keeps validation at chance for the first hundred steps of a small data set: its moving averages still
@@ -37,14 +39,12 @@ from pipeline.training.schedules import Schedule
 BATCHNORM_MOMENTUM = 0.9
 CACHE_BYTES = 2 * 2**30  # decoded pictures are kept in memory up to this size, and decoded in every epoch beyond it
 SCORED_AT_ONCE = 32  # pictures of a validation batch at most; never more than of one to train on
+SMALLEST = 1e-30  # probability of which a logarithm is taken
 CROP_MARGIN = 8  # pictures are padded by 1/8 of their side (4 of 32 px, as is usual for CIFAR-10) and cropped again
 
 
-@dataclass(frozen=True)
-class Network:
-    """Weights of a backbone and its head, in Keras' order."""
-
-    weights: list[np.ndarray]
+Network = list[np.ndarray]
+"""Weights of a backbone and its head, in Keras' order."""
 
 
 class NetworkTrainer:
@@ -55,7 +55,7 @@ class NetworkTrainer:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
-        self._dataset = dataset
+        self._config, self._dataset = config, dataset
         self._cut = datasets.cut(dataset.train, config.val_fraction, config.seed)
         self.head_first = HeadFirst(config, HeadTrainer(config, dataset, beside, run)) if config.finetunes else None
         keras.utils.set_random_seed(config.seed)
@@ -87,12 +87,20 @@ class NetworkTrainer:
         fit.require_finite()
         return fit
 
-    def model(self, trained: Network) -> keras.Model:
+    def calibrate(self, trained: Network) -> Calibration:
+        """Of a fit's `best`, by the validation pictures."""
+        _train, val = self._cut
+        network = self._network(self._config, self._drawn)
+        network.set_weights(trained)
+        probabilities = network.predict(self._batches(self._config, val, training=False), verbose=0)
+        return calibrate(np.log(np.maximum(probabilities, SMALLEST)), self._dataset.train.labels[val])
+
+    def model(self, trained: Network, temperature: float = 1.0) -> keras.Model:
         """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
-        *convolutions, kernel, bias = trained.weights
+        *convolutions, kernel, bias = trained
         backbone = backbones.load(self.backbone.cell, "none")
         backbone.model.set_weights(convolutions)
-        return backbones.with_head(backbone, kernel, bias)
+        return backbones.with_head(backbone, kernel / temperature, bias / temperature)
 
     def _fit(
         self,
@@ -116,7 +124,7 @@ class NetworkTrainer:
         told = 0  # of how many epochs the watch knows
         while True:
             at_once = min(config.batch_size, self._most_at_once)
-            recorder = _Recorder(schedule(), _later_than(told, watch), index)
+            recorder = Recorder(schedule(), _later_than(told, watch), index, config.aim)
             try:
                 self._train(dataclasses.replace(config, batch_size=at_once), head, train_rows, val_rows, recorder)
                 return recorder.course.result()
@@ -132,7 +140,7 @@ class NetworkTrainer:
         head: Head,
         train_rows: np.ndarray,
         val_rows: np.ndarray | None,
-        recorder: _Recorder,
+        recorder: Recorder,
     ) -> None:
         keras.utils.set_random_seed(config.seed)
         network = self._network(config, head)
@@ -142,7 +150,7 @@ class NetworkTrainer:
         network.compile(
             optimizer=LayerwiseAdam(layerwise.scales(self.backbone.model, decay), **adam),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
-            metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
+            metrics=[keras.metrics.CategoricalAccuracy("accuracy"), BalancedAccuracy(len(head.bias))],
             jit_compile=devices.on_a_gpu(),
         )
         # Built now, like the metric above: tensorflow traces twice a step that makes variables, 5 s on a processor.
@@ -152,10 +160,18 @@ class NetworkTrainer:
                 self._batches(config, train_rows, training=True),
                 validation_data=None if val_rows is None else self._batches(config, val_rows, training=False),
                 epochs=config.epochs,
+                class_weight=self._class_weights(config, train_rows),
                 callbacks=[recorder, keras.callbacks.TerminateOnNaN()],
                 shuffle=False,  # `_batches` has done it
                 verbose=0,
             )
+
+    def _class_weights(self, config: TrainConfig, rows: np.ndarray) -> dict[int, float] | None:
+        """As heads have them."""
+        if config.class_weights == "none":
+            return None
+        weights = class_weights(self._dataset.train.labels[rows])
+        return dict(enumerate(np.pad(weights, (0, len(self._drawn.bias) - len(weights))).tolist()))
 
     def _network(self, config: TrainConfig, head: Head) -> _Joined:
         """Preprocessed pictures -> probabilities, with the weights that every fit starts from."""
@@ -220,17 +236,17 @@ class HeadFirst:
             config, epochs=HEAD_FIRST_EPOCHS, beta_1=TrainConfig.beta_1, beta_2=TrainConfig.beta_2
         )
         wave = trainer.fit([dataclasses.replace(self.config, learning_rate=rate) for rate in HEAD_FIRST_RATES])
-        self._best = max(wave, key=lambda fit: (fit.val_top1, -fit.curves["val_loss"][fit.best_epoch - 1]))
+        self._best = max(wave, key=lambda fit: fit.rank(config.aim))
 
     @property
     def on_train(self) -> Head:
         """Trained on train alone."""
-        return self._best.best
+        return self._best.best[0]
 
     @cached_property
     def on_everything(self) -> Head:
         """Trained on train + val, by the rates of the one on train."""
-        return self._trainer.refit(self.config, self._best.rates).best
+        return self._trainer.refit(self.config, self._best.rates).best[0]
 
 
 def _later_than(told: int, watch: Watch) -> Watch:
@@ -251,31 +267,3 @@ def augment(image: tf.Tensor, seed: tf.Tensor, kind: Augment) -> tf.Tensor:
     padded = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]], mode="REFLECT")
     cropped = tf.image.stateless_random_crop(padded, image.shape, seed)
     return tf.image.stateless_random_flip_left_right(cropped, seed) if kind == "flip_crop" else cropped
-
-
-class _Recorder(keras.callbacks.Callback):
-    """Files every epoch in `course`, moves the learning rate, and stops where the watch or a broken loss says so.
-
-    Args:
-        index: which of the configs this is, for the watch.
-    """
-
-    def __init__(self, schedule: Schedule, watch: Watch = go_on, index: int = 0) -> None:
-        super().__init__()
-        self._schedule, self._watch = schedule, watch
-        self.course: Course[Network] = Course(index)
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Sets the learning rate."""
-        self.model.optimizer.learning_rate = float(self._schedule.rates[0])
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keras' logs become scores under our names."""
-        logs = logs or {}
-        names = {"train_loss": "loss", "train_top1": "accuracy", "val_loss": "val_loss", "val_top1": "val_accuracy"}
-        row = {name: float(logs[key]) for name, key in names.items() if key in logs}
-        row["learning_rate"] = float(self._schedule.rates[0])
-        self.course.add(row, lambda: Network(self.model.get_weights()))
-        self._schedule.step(np.array([row["val_loss"]]) if "val_loss" in row else None)
-        if not remaining([self.course], self._watch, self.params["epochs"]):
-            self.model.stop_training = True

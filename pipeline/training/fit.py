@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from pipeline.config import Aim
 from pipeline.shell.errors import UserError
 
 Trained = TypeVar("Trained")
@@ -15,7 +16,7 @@ Trained = TypeVar("Trained")
 _LOSSES = ("train_loss", "val_loss")
 
 Curves = dict[str, np.ndarray]
-"""train_loss, train_top1, val_loss, val_top1, learning_rate -> one value for each epoch."""
+"""train_loss, train_top1, val_loss, val_top1, val_balanced_top1, learning_rate -> one value for each epoch."""
 
 Watch = Callable[[int, np.ndarray, Curves], np.ndarray]
 """Told after every validated epoch, the last included: its number, from 1; the indices of the configs that are still in
@@ -34,8 +35,8 @@ class Fit(Generic[Trained]):
 
     Attributes:
         curves: name -> float (epochs,); they end with the last epoch that was trained.
-        best_epoch: 1-based, the one with the highest val_top1; of several the one with the lowest val_loss, then the
-            first. The last one where nothing was validated.
+        best_epoch: 1-based, the one with the highest score that was aimed at; of several the one with the lowest
+            val_loss, then the first. The last one where nothing was validated.
         best: what was trained, as it was at best_epoch.
         failure: why the fit is worthless, or empty.
         pruned: a watch stopped it before its last epoch.
@@ -51,6 +52,17 @@ class Fit(Generic[Trained]):
     def val_top1(self) -> float:
         """At the best epoch, as a fraction."""
         return float(self.curves["val_top1"][self.best_epoch - 1])
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """best_val_top1 and best_val_balanced_top1: those of the best epoch, as fractions."""
+        names = ("val_top1", "val_balanced_top1")
+        return {f"best_{name}": float(self.curves[name][self.best_epoch - 1]) for name in names}
+
+    def rank(self, aim: Aim) -> tuple[float, float]:
+        """What the best of several fits has the largest of: the score aimed at, and less loss, at the best epoch."""
+        at = self.best_epoch - 1
+        return float(self.curves[f"val_{aim}"][at]), -float(self.curves["val_loss"][at])
 
     def require_finite(self) -> None:
         """Raises UserError where the fit is worthless."""
@@ -71,17 +83,18 @@ class Course(Generic[Trained]):
 
     Args:
         index: which of the configs it trains.
+        aim: the score that says which epoch is the best.
     """
 
-    def __init__(self, index: int) -> None:
-        self.index, self.pruned = index, False
+    def __init__(self, index: int, aim: Aim = "top1") -> None:
+        self.index, self.pruned, self._aim = index, False, f"val_{aim}"
         self._rows: list[dict[str, float]] = []
         self._best: tuple[tuple[float, float], int, Trained] | None = None
 
     def add(self, row: dict[str, float], trained: Callable[[], Trained]) -> None:
         """Files an epoch's scores; `trained` is called for a copy where they are the best so far."""
         self._rows.append(row)
-        score = (row["val_top1"], -row["val_loss"]) if "val_top1" in row else (float(self.epoch), 0.0)
+        score = (row[self._aim], -row["val_loss"]) if self._aim in row else (float(self.epoch), 0.0)
         if self._best is None or score > self._best[0]:
             self._best = (score, self.epoch, trained())
 
@@ -116,7 +129,7 @@ def remaining(courses: Sequence[Course[Trained]], watch: Watch, epochs: int) -> 
     as pruned, except after the last of `epochs`.
     """
     going = [course for course in courses if not course.failed]
-    if not going or "val_top1" not in going[0].last:
+    if not going or "val_loss" not in going[0].last:
         return going
     epoch, indices = going[0].epoch, np.array([course.index for course in going])
     scores = {name: np.array([course.last[name] for course in going]) for name in going[0].last}

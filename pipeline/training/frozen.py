@@ -16,8 +16,9 @@ from pipeline.features.table import Run, here, load_table
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
 from pipeline.training import heads, schedules
+from pipeline.training.calibration import Calibration, calibrate
 from pipeline.training.fit import Fit, Watch, go_on
-from pipeline.training.heads import Head, Samples
+from pipeline.training.heads import Head, Heads, Samples
 from pipeline.training.scaling import Scaling
 
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
@@ -29,13 +30,16 @@ class HeadTrainer:
     Args:
         beside: cells that will be trained, too.
         run: where features are computed.
+        folds: 1, or how many heads each configuration has: each is validated on a part that it is not trained on.
 
     Making it loads the backbone and makes the training pictures' feature table where there is none yet; and those of
     the cells `beside` in the same pass.
     Raises UserError where the backbone's weights are no trained ones.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
+    def __init__(
+        self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here, folds: int = 1
+    ) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
         start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
         others = _loadable(beside, config)
@@ -44,18 +48,23 @@ class HeadTrainer:
         _require_trained(self.table.features, config.weights)
         # To train on; a picture is validated as it is.
         self._views = [view.features for view in (self.table, self.table.mirrored) if view is not None]
-        train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        self._labels = dataset.train.labels
+        everything = np.arange(len(self._labels))
+        self._folds = datasets.folds(dataset.train, folds, config.seed) if folds > 1 else None
+        train, val = (everything,) * 2 if folds > 1 else datasets.cut(dataset.train, config.val_fraction, config.seed)
         self._scaling = Scaling.of(self.table.features[train])
         self._start = self._scaling.onto_scaled(start)
-        self._labels = dataset.train.labels
-        self.train_samples, self.val_samples = self._samples(train, self._views), self._samples(val, self._views[:1])
+        self.train_samples, self.val_samples = (
+            dataclasses.replace(self._samples(rows, views), folds=self._folds_of(rows, views))
+            for rows, views in ((train, self._views), (val, self._views[:1]))
+        )
 
-    def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Head]]:
-        """Trains one head for each of `configs` on `train`, scored on `val`; all of them together."""
+    def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Heads]]:
+        """Trains one head for each of `configs` on `train`, or one for each fold; all of them together."""
         fits = heads.fit(self.train_samples, self.val_samples, self._start, configs, schedules.of(configs), watch)
-        return [dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best)) for fit in fits]
+        return [self._on_plain(fit) for fit in fits]
 
-    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Head]:
+    def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Heads]:
         """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
 
         Raises UserError where the loss stops being a number.
@@ -64,17 +73,31 @@ class HeadTrainer:
         whole = self._samples(np.arange(len(self._labels)), self._views)
         (fit,) = heads.fit(whole, None, self._start, [config], schedules.Fixed(rates[:, None]))
         fit.require_finite()
-        return dataclasses.replace(fit, best=self._scaling.onto_plain(fit.best))
+        return self._on_plain(fit)
+
+    def calibrate(self, trained: Heads) -> Calibration:
+        """Of a fit's `best`, by the pictures that it was validated on."""
+        scaled = [self._scaling.onto_scaled(head) for head in trained]
+        parts = self.val_samples.by_fold()
+        logits = [part.features @ head.kernel + head.bias for part, head in zip(parts, scaled, strict=True)]
+        return calibrate(np.concatenate(logits), np.concatenate([part.labels for part in parts]))
+
+    def model(self, trained: Heads, temperature: float = 1.0) -> keras.Model:
+        """Of the one head: uint8 pictures of any size -> probabilities, of logits divided by `temperature`."""
+        (head,) = trained
+        return backbones.with_head(self.backbone, head.kernel / temperature, head.bias / temperature)
+
+    def _on_plain(self, fit: Fit[Heads]) -> Fit[Heads]:
+        return dataclasses.replace(fit, best=tuple(self._scaling.onto_plain(head) for head in fit.best))
+
+    def _folds_of(self, rows: np.ndarray, views: Sequence[np.ndarray]) -> np.ndarray | None:
+        return None if self._folds is None else np.tile(self._folds[rows], len(views))
 
     def _samples(self, rows: np.ndarray, views: Sequence[np.ndarray]) -> Samples:
         """These pictures in each of the views, one view after the other; on the device for as long as they are held."""
         seen = [self._scaling.apply(view[rows]) for view in views]
         features = np.concatenate(seen) if len(seen) > 1 else seen[0]  # which would be copied
         return Samples(features, np.tile(self._labels[rows], len(seen))).on_device()
-
-    def model(self, trained: Head) -> keras.Model:
-        """uint8 pictures of any size -> probabilities."""
-        return backbones.with_head(self.backbone, trained.kernel, trained.bias)
 
 
 def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[backbones.Backbone]:

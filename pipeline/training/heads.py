@@ -4,6 +4,9 @@ The heads of a wave share their batches and dropout masks and differ in learning
 lie side by side as (d, K, C), so that one matrix product serves all of them, and an epoch is one XLA-compiled loop.
 One head is a wave of one: the same code.
 
+Where the pictures are cut into folds, each configuration has a head for every fold, which ignores the rows of its own
+fold by weight and is validated on them: one matrix product still serves all, and every picture is validated once.
+
 A head that is pruned or diverges leaves the wave. Its slot computes on, unseen, until the heads that are left fit into
 half of the slots; then the arrays are cut to that half, where this saves more than XLA takes to compile an epoch anew.
 """
@@ -20,10 +23,10 @@ import tensorflow as tf
 
 from pipeline.config import TrainConfig
 from pipeline.networks.backbones import Classifier
+from pipeline.training.compiled import Rows, score, train_epoch
 from pipeline.training.fit import Course, Curves, Fit, Watch, go_on, remaining
 from pipeline.training.schedules import Schedule
 
-ADAM_EPSILON = 1e-7  # Keras' default
 # How much training, in rows x features x classes, fewer slots must save before they are compiled for. Two cores do
 # 1.3e10 of it in a second of processor time, and compile for 1.7 s, but once for all waves of this shape: five of them,
 # at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
@@ -40,16 +43,34 @@ class Head:
     bias: np.ndarray
 
 
+Heads = tuple[Head, ...]
+"""What is trained of one configuration: a head for each fold, or one alone."""
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Rows of a feature table: features float32 (n, d), labels int32 (n,); numpy's, or tensors on the device."""
+    """Rows of a feature table.
+
+    Attributes:
+        features: float32 (n, d), numpy's or a tensor on the device.
+        labels: int32 (n,), the same.
+        folds: int32 (n,), from 0: which head of each configuration is not trained on the row, but validated on it.
+    """
 
     features: np.ndarray | tf.Tensor
     labels: np.ndarray | tf.Tensor
+    folds: np.ndarray | None = None
 
     def on_device(self) -> Samples:
         """As tensors; those that are there already stay where they are, so that every wave may have the same."""
-        return Samples(tf.constant(self.features), tf.constant(self.labels, tf.int32))
+        return Samples(tf.constant(self.features), tf.constant(self.labels, tf.int32), self.folds)
+
+    def by_fold(self) -> list[Samples]:
+        """The rows of each fold, or all of them."""
+        if self.folds is None:
+            return [self]
+        rows = [np.flatnonzero(self.folds == fold) for fold in range(int(self.folds.max()) + 1)]
+        return [Samples(tf.gather(self.features, part), tf.gather(self.labels, part)) for part in rows]
 
 
 def random_head(num_features: int, num_classes: int, seed: int) -> Head:
@@ -79,25 +100,26 @@ def fit(
     configs: Sequence[TrainConfig],
     schedule: Schedule,
     watch: Watch = go_on,
-) -> list[Fit[Head]]:
+) -> list[Fit[Heads]]:
     """Trains one head for each of `configs`, all from `start`, and keeps each at its best epoch.
 
-    What the configs share (epochs, batch size, dropout, seed) is read from the first.
+    What the configs share (epochs, batch size, dropout, seed, aim, class weights) is read from the first.
 
     Args:
+        train: of folds where `val` is; then each of `configs` has a head for every fold.
         val: scored after every epoch; without it the head of the last epoch is kept.
         schedule: the learning rates of the K heads, epoch by epoch.
         watch: says after every epoch which heads go on; not asked without `val`.
     """
     epochs = configs[0].epochs
     wave = _Wave(train, val, start, configs, schedule)
-    courses: list[Course[Head]] = [Course(index) for index in range(len(configs))]
+    courses: list[Course[Heads]] = [Course(index, configs[0].aim) for index in range(len(configs))]
     going = courses
     for epoch in range(1, epochs + 1):
         scores = wave.epoch(epoch)
         for course in going:
             slot = wave.slots[course.index]
-            course.add({name: float(values[slot]) for name, values in scores.items()}, partial(wave.head, slot))
+            course.add({name: float(values[slot]) for name, values in scores.items()}, partial(wave.heads, slot))
         going = remaining(going, watch, epochs)
         if not going:
             break
@@ -113,10 +135,10 @@ def fewer_slots(slots: int, heads: int) -> int:
 
 
 class _Wave:
-    """The state of K heads in training, of which some may have left.
+    """The state of K heads in training, of which some may have left; with F folds, of K x F.
 
     Attributes:
-        slots: index of a config -> which of the K slots its head is in.
+        slots: index of a config -> which of the K slots its head, or its F heads side by side, are in.
     """
 
     def __init__(
@@ -124,14 +146,15 @@ class _Wave:
     ) -> None:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
         self.slots = {index: index for index in range(self.count)}
-        self.train, self.val = train.on_device(), None if val is None else val.on_device()
-        kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count, axis=1)
-        bias = tf.repeat(tf.constant(start.bias)[None], self.count, axis=0)
+        self.train = train.on_device()
+        self.val = [] if val is None else val.on_device().by_fold()
+        self.folds = max(1, len(self.val))
+        self.rows = Rows.of(train.labels, train.folds, self.folds, configs[0].class_weights)
+        kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count * self.folds, axis=1)
+        bias = tf.repeat(tf.constant(start.bias)[None], self.count * self.folds, axis=0)
         zeros = (tf.zeros_like(kernel), tf.zeros_like(bias))
         self.state = (tf.constant(0), (kernel, bias), zeros, zeros)
-        # (K, 1), to broadcast over (d, K, C) and (K, C).
-        self.beta_1 = tf.constant([[config.beta_1] for config in configs], tf.float32)
-        self.beta_2 = tf.constant([[config.beta_2] for config in configs], tf.float32)
+        self.betas = np.array([[config.beta_1, config.beta_2] for config in configs], np.float32)
 
     def epoch(self, epoch: int) -> Curves:
         """The scores, each (K,), of one epoch of training and validation at the schedule's rates."""
@@ -144,17 +167,19 @@ class _Wave:
         """Goes on with the heads of `indices` in fewer slots, where `epochs` more make that worth compiling."""
         count = fewer_slots(self.count, len(indices))
         (rows, width), classes = self.train.features.shape, self.state[1][1].shape[-1]
-        if count == self.count or (self.count - count) * epochs * rows * width * classes < WORTH_COMPILING:
+        spared = (self.count - count) * self.folds * epochs * rows * width * classes
+        if count == self.count or spared < WORTH_COMPILING:
             return
         going = [self.slots[index] for index in indices]
         idle = [slot for slot in range(self.count) if slot not in going]
         kept = np.array((going + idle)[:count])
         step, *pairs = self.state  # weights, first and second moments
+        heads = (kept[:, None] * self.folds + np.arange(self.folds)).reshape(-1)
         self.state = (
             step,
-            *((tf.gather(kernel, kept, axis=1), tf.gather(bias, kept, axis=0)) for kernel, bias in pairs),
+            *((tf.gather(kernel, heads, axis=1), tf.gather(bias, heads, axis=0)) for kernel, bias in pairs),
         )
-        self.beta_1, self.beta_2 = tf.gather(self.beta_1, kept), tf.gather(self.beta_2, kept)
+        self.betas = self.betas[kept]
         self.schedule.keep(kept)
         self.count, self.slots = count, {index: slot for slot, index in enumerate(indices)}
 
@@ -162,34 +187,49 @@ class _Wave:
         """One pass over the pictures in a new order; loss and top-1 are means over it, dropout on, as Keras' are."""
         rng = np.random.default_rng([self.shared.seed, epoch])
         order = rng.permutation(len(self.train.labels)).astype(np.int32)
+        adam = np.repeat(np.column_stack([rates, self.betas]), self.folds, axis=0).astype(np.float32)
         self.state, loss, correct = train_epoch(
             self.train.features,
             self.train.labels,
+            self.rows,
             tf.constant(order),
             tf.constant(_dropout_masks(rng, self.train.features.shape, self.shared.dropout)),
             self.state,
-            (tf.constant(rates[:, None], tf.float32), self.beta_1, self.beta_2),
+            # (K x F, 1), to broadcast over (d, K x F, C) and (K x F, C).
+            tuple(tf.constant(column[:, None]) for column in adam.T),
             batch_size=min(self.shared.batch_size, len(order)),
             dropout=self.shared.dropout,
         )
-        return {"train_loss": loss.numpy() / len(order), "train_top1": correct.numpy() / len(order)}
+        ignored = 0 if self.train.folds is None else np.bincount(self.train.folds, minlength=self.folds)
+        seen = np.resize(len(order) - ignored, self.count * self.folds)
+        means = {"train_loss": loss.numpy() / seen, "train_top1": correct.numpy() / seen}
+        return {name: values.reshape(self.count, self.folds).mean(axis=1) for name, values in means.items()}
 
     def _validate(self) -> Curves:
-        """val_loss and val_top1 of every head, (K,), with dropout off; nothing where there is no val."""
-        if self.val is None:
+        """val_loss, val_top1 and val_balanced_top1 of every config, (K,), dropout off; nothing without val."""
+        if not self.val:
             return {}
-        features, labels = self.val.features, self.val.labels
-        loss, correct = np.zeros(self.count), np.zeros(self.count)
-        for begin in range(0, len(labels), SCORED_AT_ONCE):
-            rows = slice(begin, begin + SCORED_AT_ONCE)
-            losses, hits = _score(features[rows], labels[rows], *self.state[1])
-            loss, correct = loss + losses.numpy(), correct + hits.numpy()
-        return {"val_loss": loss / len(labels), "val_top1": correct / len(labels)}
+        classes = self.state[1][1].shape[-1]
+        loss, hits, pictures = np.zeros(self.count), np.zeros((self.count, classes)), np.zeros(classes)
+        for fold, part in enumerate(self.val):
+            kernel, bias = (values[..., fold :: self.folds, :] for values in self.state[1])
+            for begin in range(0, len(part.labels), SCORED_AT_ONCE):
+                rows = slice(begin, begin + SCORED_AT_ONCE)
+                losses, right = score(part.features[rows], part.labels[rows], kernel, bias)
+                loss, hits = loss + losses.numpy(), hits + right.numpy()
+            pictures += np.bincount(part.labels, minlength=classes)
+        there = pictures > 0
+        return {
+            "val_loss": loss / pictures.sum(),
+            "val_top1": hits.sum(axis=1) / pictures.sum(),
+            "val_balanced_top1": (hits[:, there] / pictures[there]).mean(axis=1),
+        }
 
-    def head(self, slot: int) -> Head:
-        """A copy of the head in `slot` as it is now."""
+    def heads(self, slot: int) -> Heads:
+        """Copies of the heads in `slot` as they are now."""
         kernel, bias = self.state[1]
-        return Head(kernel[:, slot].numpy(), bias[slot].numpy())
+        first = slot * self.folds
+        return tuple(Head(kernel[:, at].numpy(), bias[at].numpy()) for at in range(first, first + self.folds))
 
 
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:
@@ -201,77 +241,3 @@ def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: fl
         rows = kept[begin : begin + 4096]
         np.greater_equal(rng.random(rows.shape, np.float32), dropout, out=rows)
     return kept
-
-
-@tf.function(jit_compile=True)
-def train_epoch(features, labels, order, kept, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
-    """One epoch of every head.
-
-    Args:
-        features: (n, d); labels: (n,); order: (n,) permutation.
-        kept: bool (n, d), which features dropout leaves to the i-th row in that order; unused without dropout.
-        state: step number, (kernel (d, K, C), bias (K, C)), and Adam's first and second moments of both.
-        adam: learning rate, beta_1, beta_2, each (K, 1).
-
-    Returns:
-        the new state, and for each head (K,) the sum of losses and the number of right answers.
-    """
-    size = order.shape[0]
-    batches = size // batch_size
-    sums = tf.zeros_like(adam[0][:, 0])
-
-    def train_on(begin, count, state, loss, correct):  # type: ignore[no-untyped-def]
-        """One step on `count` rows of the order from `begin` on."""
-        # A Python-style slice with a dynamic start does not compile under XLA; tf.slice does.
-        rows = tf.slice(order, [begin], [count])
-        batch = tf.gather(features, rows)
-        if dropout > 0:
-            batch = tf.where(tf.slice(kept, [begin, 0], [count, -1]), batch / (1 - dropout), 0.0)
-        gradients, losses, hits = _gradients(batch, tf.gather(labels, rows), *state[1])
-        return _adam(gradients, state, *adam), loss + losses, correct + hits
-
-    loss, correct = sums, sums
-    for number in tf.range(batches):
-        state, loss, correct = train_on(number * batch_size, batch_size, state, loss, correct)
-    if size % batch_size:
-        state, loss, correct = train_on(batches * batch_size, size % batch_size, state, loss, correct)
-    return state, loss, correct
-
-
-def _gradients(batch, labels, kernel, bias):  # type: ignore[no-untyped-def]
-    """Closed form of softmax and crossentropy: (softmax - one-hot) / B, through the dense layer."""
-    size, (width, heads, classes) = tf.shape(batch)[0], kernel.shape
-    log_probabilities, losses, hits = _forward(batch, labels, kernel, bias)
-    errors = (tf.exp(log_probabilities) - tf.one_hot(labels, classes)[:, None]) / tf.cast(size, tf.float32)
-    flat = tf.matmul(batch, tf.reshape(errors, (-1, heads * classes)), transpose_a=True)
-    gradients = (tf.reshape(flat, (width, heads, classes)), tf.reduce_sum(errors, axis=0))
-    return gradients, losses, hits
-
-
-def _forward(batch, labels, kernel, bias):  # type: ignore[no-untyped-def]
-    """Log probabilities (B, K, C), and for each head (K,) the summed crossentropy and the right answers."""
-    width, heads, classes = kernel.shape
-    logits = tf.matmul(batch, tf.reshape(kernel, (width, heads * classes)))
-    log_probabilities = tf.nn.log_softmax(tf.reshape(logits, (-1, heads, classes)) + bias)
-    losses = -tf.reduce_sum(log_probabilities * tf.one_hot(labels, classes)[:, None], axis=(0, 2))
-    right = tf.argmax(log_probabilities, axis=2, output_type=tf.int32) == labels[:, None]
-    return log_probabilities, losses, tf.reduce_sum(tf.cast(right, tf.float32), axis=0)
-
-
-def _adam(gradients, state, rate, beta_1, beta_2):  # type: ignore[no-untyped-def]
-    """Adam (Kingma and Ba 2015, end of section 2) in the order of operations that Keras uses."""
-    step, weights, firsts, seconds = state
-    step = step + 1
-    time = tf.cast(step, tf.float32)
-    scaled = rate * tf.sqrt(1 - beta_2**time) / (1 - beta_1**time)
-    firsts = tuple(m + (g - m) * (1 - beta_1) for m, g in zip(firsts, gradients, strict=True))
-    seconds = tuple(v + (g * g - v) * (1 - beta_2) for v, g in zip(seconds, gradients, strict=True))
-    weights = tuple(
-        w - m * scaled / (tf.sqrt(v) + ADAM_EPSILON) for w, m, v in zip(weights, firsts, seconds, strict=True)
-    )
-    return step, weights, firsts, seconds
-
-
-@tf.function(jit_compile=True)
-def _score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
-    return _forward(features, labels, kernel, bias)[1:]

@@ -13,6 +13,7 @@ from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here
 from pipeline.networks import devices
 from pipeline.networks.backbones import Backbone
+from pipeline.training.calibration import Calibration
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.fit import Fit, Watch
 from pipeline.training.frozen import HeadTrainer
@@ -33,19 +34,26 @@ class Trainer(Protocol):
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Any]:
         """On train + val, with the learning rates (epochs,) of an earlier fit; nothing is validated."""
 
-    def model(self, trained: Any) -> keras.Model:
-        """Of a fit's `best`: uint8 pictures of any size -> probabilities."""
+    def calibrate(self, trained: Any) -> Calibration:
+        """Of a fit's `best`, by the pictures that it was validated on."""
+
+    def model(self, trained: Any, temperature: float = 1.0) -> keras.Model:
+        """Of a refit's `best`, or of a fit's without folds: uint8 pictures of any size -> probabilities."""
 
 
-def trainer_for(config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> Trainer:
+def trainer_for(
+    config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here, folds: int = 1
+) -> Trainer:
     """Loads the cell's backbone, and where its weights are trained ones its feature table.
 
     Args:
         beside: cells that will be trained, too; where a table must be made, theirs are made in the same pass.
         run: where features are computed.
+        folds: of heads; see HeadTrainer.
 
     Raises UserError where this machine does not compute in the precision asked for.
     """
     devices.require_for(config.precision)
-    make = HeadTrainer if config.freeze_conv else NetworkTrainer
-    return make(config, dataset, beside, run)
+    if config.freeze_conv:
+        return HeadTrainer(config, dataset, beside, run, folds)
+    return NetworkTrainer(config, dataset, beside, run)

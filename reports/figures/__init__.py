@@ -7,6 +7,7 @@ or on NaN. Those about one cell take the rows of that cell alone, as `of_cell` p
 from reports.figures.axes import Ranges, ranges
 from reports.figures.classes import PER_CLASS
 from reports.figures.confusion import CONFUSION, confused_pairs
+from reports.figures.coverage import COVERAGE
 from reports.figures.curves import CURVES
 from reports.figures.frames import of_cell
 from reports.figures.hyperparameters import HISTORY, IMPORTANCES, SLICE, edge_note
@@ -19,6 +20,7 @@ from reports.figures.tradeoff import TRADEOFF
 __all__ = [
     "CONFUSION",
     "CONTOUR",
+    "COVERAGE",
     "CURVES",
     "HISTORY",
     "IMPORTANCES",

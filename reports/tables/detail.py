@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import math
@@ -26,6 +27,8 @@ PER_CLASS = {
     **{"pictures": WHOLE, "correct": WHOLE, "top1": NUMBER},
 }
 CONFUSION = {**dict.fromkeys(("sweep", "cell", "truth", "answer"), TEXT), "count": WHOLE}
+COVERAGE = {**dict.fromkeys(("sweep", "cell"), TEXT), **dict.fromkeys(("reject_below", "coverage", "top1"), NUMBER)}
+NEAR_COPIES = dict.fromkeys(("sweep", "one", "other", "where", "one_jpeg", "other_jpeg"), TEXT)
 IMPORTANCE = {**dict.fromkeys(("sweep", "cell", "hyperparameter"), TEXT), "mean": NUMBER, "deviation": NUMBER}
 
 
@@ -97,6 +100,22 @@ def importance(sweep: str, cell: str, text: str) -> pd.DataFrame:
     if unknown := set(table["hyperparameter"]) - {*DRAWN}:
         raise ValueError(f"the hyperparameter {min(unknown)!r}")
     return table.assign(sweep=sweep, cell=cell)[list(IMPORTANCE)].astype(IMPORTANCE)
+
+
+def coverage(sweep: str, cell: str, text: str) -> pd.DataFrame:
+    """`text` is what the test left as coverage.csv."""
+    table = pd.read_csv(io.StringIO(text))
+    percent = {name: table[f"{name}_pct"] / 100 for name in ("coverage", "top1")}
+    return table.assign(sweep=sweep, cell=cell, **percent)[list(COVERAGE)].astype(COVERAGE)
+
+
+def near_copies(sweep: str, text: str) -> pd.DataFrame:
+    """`text` is what the sweep left as near_copies.csv. Raises ValueError where a picture is no base64."""
+    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).assign(sweep=sweep)[list(NEAR_COPIES)]
+    for name in ("one_jpeg", "other_jpeg"):
+        for picture in table[name]:
+            base64.b64decode(picture, validate=True)
+    return table.astype(NEAR_COPIES)
 
 
 def joined(parts: Iterable[pd.DataFrame | None], columns: Mapping[str, str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -33,6 +34,8 @@ class Tables:
             KILLED for one that has not ended. val_top1 is the best epoch's; is_best marks the cell's winner.
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
         per_class, confusion: of the tests; confusion lists only counts above 0.
+        coverage: of the tests, what is right of how many pictures if the least sure are not answered.
+        near_copies: pairs of pictures that the audit of a sweep found, with JPEGs in base64.
         importance: a row for each cell and hyperparameter, of cells with enough complete trials; mean is its share of
             the variance, as the search worked it out, and deviation the spread of that between random forests.
     """
@@ -44,6 +47,8 @@ class Tables:
     per_class: pd.DataFrame
     confusion: pd.DataFrame
     importance: pd.DataFrame
+    coverage: pd.DataFrame
+    near_copies: pd.DataFrame
 
 
 def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = CURVE_TRIALS) -> Tables:
@@ -65,7 +70,10 @@ def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = 
         rows.frame([cell for cell, _ in cells], rows.CELLS),
         rows.frame([trial for _, trials in cells for trial in trials], rows.TRIALS),
         detail.curves(tracker, cells, curve_trials),
-        *_read_artifacts(tracker, [cell for cell, _ in cells]),
+        **_read_artifacts(tracker, [cell for cell, _ in cells]),
+        near_copies=detail.joined(
+            (_near_copies(tracker, names[run.run_id], run.run_id) for run in chosen), detail.NEAR_COPIES
+        ),
     )
 
 
@@ -84,30 +92,40 @@ def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Ro
     return [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
 
 
-def _read_artifacts(tracker: Tracker, cells: Sequence[Row]) -> list[pd.DataFrame]:
-    """per_class, confusion and importance, of the cells that were tested; a file that is not there gives no rows."""
+def _read_artifacts(tracker: Tracker, cells: Sequence[Row]) -> dict[str, pd.DataFrame]:
+    """per_class, confusion, importance and coverage, of the cells that were tested; a missing file gives no rows."""
     tested = [cell for cell in cells if not math.isnan(cell["test_top1"])]
-    return [
-        detail.joined((_parsed(tracker, cell, name, parse) for cell in tested), columns)
-        for name, parse, columns in (
-            ("per_class.csv", detail.per_class, detail.PER_CLASS),
-            ("confusion.csv", detail.confusion, detail.CONFUSION),
-            ("importance.csv", detail.importance, detail.IMPORTANCE),
+    wanted = {
+        "per_class": (detail.per_class, detail.PER_CLASS),
+        "confusion": (detail.confusion, detail.CONFUSION),
+        "importance": (detail.importance, detail.IMPORTANCE),
+        "coverage": (detail.coverage, detail.COVERAGE),
+    }
+    return {
+        name: detail.joined(
+            (
+                _parsed(tracker, cell["run_id"], f"{name}.csv", partial(parse, cell["sweep"], cell["cell"]))
+                for cell in tested
+            ),
+            columns,
         )
-    ]
+        for name, (parse, columns) in wanted.items()
+    }
 
 
-def _parsed(
-    tracker: Tracker, cell: Row, name: str, parse: Callable[[str, str, str], pd.DataFrame]
-) -> pd.DataFrame | None:
-    """One artifact of a cell's run; None where there is none. Raises UserError where it cannot be read."""
-    text = tracker.read_text(cell["run_id"], name)
+def _near_copies(tracker: Tracker, sweep: str, run_id: str) -> pd.DataFrame | None:
+    return _parsed(tracker, run_id, "near_copies.csv", partial(detail.near_copies, sweep))
+
+
+def _parsed(tracker: Tracker, run_id: str, name: str, parse: Callable[[str], pd.DataFrame]) -> pd.DataFrame | None:
+    """One artifact of a run; None where there is none. Raises UserError where it cannot be read."""
+    text = tracker.read_text(run_id, name)
     if not text:
         return None
     try:
-        return parse(cell["sweep"], cell["cell"], text)
+        return parse(text)
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"wanted {name} of the run {cell['run_id']} as alpharho writes it. Received: {error}. "
+            f"wanted {name} of the run {run_id} as alpharho writes it. Received: {error}. "
             "Try: delete that artifact; the page is then made without it."
         ) from error

@@ -26,7 +26,10 @@ SCORES = (
     *("test_top1", "test_top1_low", "test_top1_high", "test_top5", "untrained_top1", "test_pictures"),
     *("pictures_per_second", "seconds", "best_trial", "best_epoch"),
 )
-BESIDE = ("test_top1_unshared", "test_balanced_top1")  # told where the audit has a reason to
+BESIDE = (  # told where there is a reason to
+    *("best_val_balanced_top1", "test_top1_unshared", "test_balanced_top1"),
+    *("reject_below", "test_answered", "test_top1_answered"),
+)
 COUNTS = {"trials_complete": "COMPLETE", "trials_pruned": "PRUNED", "trials_failed": "FAIL"}
 
 SWEEPS = {

@@ -42,6 +42,7 @@ DEVICE = {
     "versions": "python 3.11.7, tensorflow 2.21.0, keras 3.15.1, optuna 5.0.0, mlflow 3.17.2, numpy 2.4.6",
 }
 PICTURES = 1437
+REJECT_BELOW = 0.4
 DRAWN = ("learning_rate", "beta_1", "beta_2")
 ODD_NAMES = (
     *("<script>alert(1)</script>", "\"quoted\", 'so'", "北京犬", "мопс", "NA", "null", "007", ""),
@@ -219,6 +220,7 @@ class _Sample:
             **rates,
             **{f"trials_{name}": float(states.count(state)) for name, state in counts.items()},
             "best_val_top1": winner.metrics["best_val_top1"],
+            "best_val_balanced_top1": winner.metrics["best_val_top1"],
             "best_trial": float(winner.key.rpartition("#")[2]),
             "tested_with": float(len(published)),
         }
@@ -246,12 +248,20 @@ class _Sample:
             self.tracker.log_table(run_id, metrics.confusion_table(confusion, self.names), "confusion.csv")
         correct, pictures = int(np.trace(confusion)), int(confusion.sum())
         top1 = correct / pictures
+        confidence = self.rng.uniform(0.2, 1, pictures)
+        right = self.rng.random(pictures) < confidence
+        if not self.bare:
+            self.tracker.log_table(run_id, metrics.coverage_table(confidence, right), "coverage.csv")
+        sure = confidence >= REJECT_BELOW
         low, high = metrics.wilson_interval(correct, pictures)
         rows = {source: find_published(base.cell, base.dataset, source) for source in ("paper", "replication")}
         return {
             **{"test_top1": top1, "test_top1_low": low, "test_top1_high": high},
             "test_top5": 1 - 0.3 * (1 - top1) if len(self.names) > 5 else 1.0,
+            "test_balanced_top1": top1,
             "test_pictures": float(pictures),
+            "reject_below": REJECT_BELOW,
+            **{"test_answered": float(sure.mean()), "test_top1_answered": float(right[sure].mean())},
             **{f"delta_{source}": top1 - row.top1 for source, row in rows.items() if row},
             **({"untrained_top1": 0.9 * top1} if base.weights == "imagenet" else {}),
         }

@@ -11,14 +11,14 @@ from reports.tables import Tables
 SWEEP = {"sweep": "dogs", "status": "FINISHED", "caveat": "", "audit": ""}
 CELL = {
     **{"sweep": "dogs", "cell": "mobilenet_0.75_192", "test_top1": 0.8, "status": "FINISHED", "error": ""},
-    **{"test_top1_unshared": float("nan"), "test_balanced_top1": 0.79},
+    **{"test_top1_unshared": float("nan"), "test_balanced_top1": 0.79, "best_val_balanced_top1": 0.78},
 }
 WAITING = {**CELL, "test_top1": float("nan"), "status": "RUNNING"}
 FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
 
 
 def of(sweeps: list[dict], cells: list[dict]) -> list[str]:
-    unread = [pd.DataFrame()] * 5
+    unread = [pd.DataFrame()] * 7
     return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), *unread))
 
 
@@ -43,8 +43,9 @@ def test_what_is_wrong_with_the_pictures_stands_beside_the_scores_without_it():
     cell = {**CELL, "test_top1_unshared": 0.7, "test_balanced_top1": 0.5}
     assert of([{**SWEEP, "audit": audit}], [cell]) == [
         *audit.splitlines(),
-        "Without the training pictures among the test pictures: 0.75-192 70.0 %.",
+        "Without the test pictures that are (nearly) training pictures: 0.75-192 70.0 %.",
         "Balanced accuracy, where it is another: 0.75-192 50.0 %.",
+        "Balanced accuracy on val: 0.75-192 78.0 %.",
     ]
 
 

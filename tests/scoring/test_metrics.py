@@ -73,6 +73,28 @@ def test_csv_keeps_every_name(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(metrics.read_table(tmp_path / "table.csv"), table)
 
 
+def test_coverage_is_of_the_surest_pictures() -> None:
+    confidence, right = np.array([0.9, 0.5, 0.7, 0.7]), np.array([True, False, True, False])
+    table = metrics.coverage_table(confidence, right)
+    assert table.to_dict("list") == {
+        "reject_below": [0.5, 0.7, 0.9],
+        "coverage_pct": [100.0, 75.0, 25.0],
+        "top1_pct": [50.0, pytest.approx(200 / 3), 100.0],
+    }
+
+
+def test_coverage_of_many_pictures_is_told_in_few_rows_with_both_ends() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(5000)
+    table = metrics.coverage_table(confidence, rng.random(5000) < confidence)
+    assert len(table) == 101
+    assert table["coverage_pct"].iloc[0] == 100
+    assert table["coverage_pct"].iloc[-1] == 100 / 5000
+    assert (np.diff(table["reject_below"]) > 0).all()
+    for row in table.iloc[::20].itertuples():
+        assert row.coverage_pct == pytest.approx(100 * np.mean(confidence >= row.reject_below))
+
+
 @pytest.mark.parametrize(
     "call",
     [

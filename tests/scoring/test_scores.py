@@ -48,6 +48,18 @@ def test_the_scores_are_those_of_the_model_on_the_test_pictures(model, config, d
     assert low < scores.top1 < high
 
 
+def test_what_is_answered_below_no_threshold_and_below_one(model, config, dataset):
+    everything, half = score(model, config, dataset), score(model, config, dataset, reject_below=0.5)
+    pictures = np.stack([picture for picture, _label in dataset.test.pictures()])
+    probabilities = model.predict(pictures, verbose=0)
+    sure, right = probabilities.max(axis=1) >= 0.5, probabilities.argmax(axis=1) == dataset.test.labels
+    assert (everything.answered, everything.answered_top1) == (1.0, everything.top1)
+    assert half.answered == pytest.approx(sure.mean(), abs=1 / 360)
+    assert half.answered_top1 == pytest.approx(right[sure].mean(), abs=0.01)
+    assert half.coverage["coverage_pct"].max() == 100
+    assert "test_top1_answered" not in score(model, config, dataset, reject_below=1.1).as_metrics()
+
+
 def test_an_output_behind_the_classes_is_a_wrong_answer(model, config, dataset):
     convolutions, kernel, bias = backbones.parts(model)
     whole = np.zeros((256, 1000), np.float32)

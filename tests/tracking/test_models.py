@@ -52,7 +52,7 @@ def register(tracker, model):
 
     def one(val_top1: float, pictures: str, **tags: object) -> None:
         with tracker.run("cell", "cell") as run_id:
-            tracker.log_model(run_id, model, ["a", "b"], "folder:pics", tags, val_top1, pictures)
+            tracker.log_model(run_id, model, ["a", "b"], "folder:pics", tags, 0.25, val_top1, pictures)
 
     return one
 
@@ -65,7 +65,7 @@ def _aliases(tracker) -> dict[str, str]:
 def test_a_version_says_what_it_reached_and_on_which_pictures(tracker, register):
     register(0.75, "abc", study="s1")
     version = tracker.client.get_model_version("folder-pics", "1")
-    assert version.tags == {"study": "s1", "alpharho.pictures": "abc", "alpharho.val_top1": "0.75"}
+    assert version.tags == {"study": "s1", "alpharho.judged_by": "abc", "alpharho.val_score": "0.75"}
     assert _aliases(tracker) == {"newest": "1", "best": "1"}
 
 

@@ -39,7 +39,7 @@ def test_the_model_on_pictures_is_the_head_on_the_table(trainer, dataset):
     (fit,) = trainer.fit([CONFIG])
     pictures = np.stack([picture for picture, _label in dataset.train.pictures(np.arange(20))])
     answers = trainer.model(fit.best).predict(pictures, verbose=0).argmax(axis=1)
-    logits = trainer.table.features[:20] @ fit.best.kernel + fit.best.bias
+    logits = trainer.table.features[:20] @ fit.best[0].kernel + fit.best[0].bias
     assert answers.tolist() == logits.argmax(axis=1).tolist()
     assert fit.val_top1 > 0.5
 
@@ -88,7 +88,7 @@ def test_the_tables_of_cells_beside_are_made_in_the_same_pass(dataset, tmp_path)
 def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
     other = trainer.refit(CONFIG, np.array([0.02, 0.02]))
-    assert not np.allclose(one.best.kernel, other.best.kernel)
+    assert not np.allclose(one.best[0].kernel, other.best[0].kernel)
     plain = np.asarray(trainer.table.features)
     train, _val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
     scaling = Scaling.of(plain[train])
@@ -96,7 +96,7 @@ def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     whole = Samples(scaling.apply(plain), dataset.train.labels)
     config = dataclasses.replace(CONFIG, epochs=2)
     (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])))
-    np.testing.assert_array_equal(one.best.kernel, scaling.onto_plain(fit.best).kernel)
+    np.testing.assert_array_equal(one.best[0].kernel, scaling.onto_plain(fit.best[0]).kernel)
 
 
 def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, tmp_path):
@@ -116,7 +116,7 @@ def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, 
     start = scaling.onto_scaled(frozen.start_head(config, flipped.backbone, dataset.class_names))
     (fit,) = heads.fit(both, None, start, [CONFIG], schedules.Fixed(np.full((CONFIG.epochs, 1), 0.01)))
     refit = flipped.refit(config, np.full(CONFIG.epochs, 0.01))
-    np.testing.assert_array_equal(refit.best.kernel, scaling.onto_plain(fit.best).kernel)
+    np.testing.assert_array_equal(refit.best[0].kernel, scaling.onto_plain(fit.best[0]).kernel)
 
 
 def test_a_refit_that_diverges_is_refused(trainer):
@@ -162,7 +162,7 @@ def test_the_replications_head_answers_with_the_first_outputs(dataset, tmp_path)
     trainer = HeadTrainer(config, dataset)
     (fit,) = trainer.fit([config])
     assert trainer.model(fit.best).output_shape == (None, 1000)
-    answers = (trainer.table.features @ fit.best.kernel + fit.best.bias).argmax(axis=1)
+    answers = (trainer.table.features @ fit.best[0].kernel + fit.best[0].bias).argmax(axis=1)
     assert np.isin(answers, range(10)).mean() > 0.99
     assert fit.val_top1 > 0.5
 

@@ -46,7 +46,7 @@ def best_epoch(curves) -> int:
     return scores.index(max(scores)) + 1
 
 
-def keras_fit(samples, config: TrainConfig, start: Head) -> tuple[Head, keras.callbacks.History]:
+def keras_fit(samples, config: TrainConfig, start: Head, **options) -> tuple[Head, keras.callbacks.History]:
     """The same head by Keras' own layers, optimizer, loss and loop, on the same batches in the same order."""
     train, val = samples
     model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(CLASSES, activation="softmax")])
@@ -66,6 +66,7 @@ def keras_fit(samples, config: TrainConfig, start: Head) -> tuple[Head, keras.ca
             batch_size=config.batch_size,
             shuffle=False,
             verbose=0,
+            **options,
         )
         for name, values in done.history.items():
             history.setdefault(name, []).extend(values)
@@ -90,8 +91,8 @@ def test_final_weights_equal_keras(samples):
     for config, ours in zip(configs, fits, strict=True):
         head, _history = keras_fit(samples, config, start)
         assert ours.best_epoch == config.epochs
-        np.testing.assert_allclose(ours.best.kernel, head.kernel, atol=1e-4)
-        np.testing.assert_allclose(ours.best.bias, head.bias, atol=1e-4)
+        np.testing.assert_allclose(ours.best[0].kernel, head.kernel, atol=1e-4)
+        np.testing.assert_allclose(ours.best[0].bias, head.bias, atol=1e-4)
 
 
 def test_a_head_does_not_depend_on_its_neighbours(samples):
@@ -137,7 +138,7 @@ def test_the_best_epoch_is_kept(samples):
     (fitted,) = fit(samples, wave([(0.5, 0.9, 0.999)], dataclasses.replace(CONFIG, epochs=8)))
     assert fitted.best_epoch == best_epoch(fitted.curves)
     _train, val = samples
-    right = np.argmax(val.features @ fitted.best.kernel + fitted.best.bias, axis=1) == val.labels
+    right = np.argmax(val.features @ fitted.best[0].kernel + fitted.best[0].bias, axis=1) == val.labels
     assert fitted.val_top1 == pytest.approx(right.mean())
     assert len(fitted.rates) == fitted.best_epoch
 
@@ -175,7 +176,7 @@ def test_the_heads_that_go_on_end_as_if_nobody_had_left(samples, monkeypatch, wo
             np.testing.assert_allclose(curve, whole.curves[name][:epochs], atol=1e-5, err_msg=name)
         assert pruned.best_epoch == best_epoch(pruned.curves)
         if epochs == 8:
-            np.testing.assert_allclose(pruned.best.kernel, whole.best.kernel, atol=1e-5)
+            np.testing.assert_allclose(pruned.best[0].kernel, whole.best[0].kernel, atol=1e-5)
 
 
 def test_the_watch_is_told_of_those_in_training_alone(samples):
@@ -228,8 +229,8 @@ def test_a_data_set_smaller_than_a_batch_is_one_batch(samples):
     )
     (fitted,) = heads.fit(few, None, start, [config], schedules.of([config]))
     trained, _history = keras_fit((few, val), config, start)
-    np.testing.assert_allclose(fitted.best.kernel, trained.kernel, atol=1e-4)
-    assert np.abs(fitted.best.kernel - start.kernel).max() > 0.01
+    np.testing.assert_allclose(fitted.best[0].kernel, trained.kernel, atol=1e-4)
+    assert np.abs(fitted.best[0].kernel - start.kernel).max() > 0.01
 
 
 def test_imagenet_head_takes_known_columns_and_draws_the_others():
@@ -238,3 +239,72 @@ def test_imagenet_head_takes_known_columns_and_draws_the_others():
     np.testing.assert_array_equal(head.kernel[:, [0, 2]], classifier.kernel[:, [7, 999]])
     np.testing.assert_array_equal(head.bias, [7, 0, 999])
     assert 0 < np.abs(head.kernel[:, 1]).max() < 1
+
+
+def in_folds(samples: Samples, count: int) -> Samples:
+    return dataclasses.replace(samples, folds=(np.arange(len(samples.labels)) % count).astype(np.int32))
+
+
+def test_a_head_of_a_fold_is_as_if_its_rows_were_not_there(samples):
+    """Without shuffling: one batch that holds everything."""
+    (config,) = wave(ADAMS[:1], dataclasses.replace(CONFIG, batch_size=1000))
+    train = in_folds(samples[0], 3)
+    (fitted,) = fit((train, train), [config])
+    for fold, head in enumerate(fitted.best):
+        rest, part = train.folds != fold, train.folds == fold
+        (alone,) = fit(tuple(Samples(train.features[rows], train.labels[rows]) for rows in (rest, part)), [config])
+        if alone.best_epoch == fitted.best_epoch:
+            np.testing.assert_allclose(head.kernel, alone.best[0].kernel, atol=1e-5)
+    assert len(fitted.best) == 3
+
+
+def test_every_row_is_validated_once_by_the_head_that_ignores_it(samples):
+    train = in_folds(samples[0], 3)
+    for fitted in fit((train, train), wave()):
+        right = np.zeros(len(train.labels), bool)
+        for fold, head in enumerate(fitted.best):
+            rows = train.folds == fold
+            right[rows] = (train.features[rows] @ head.kernel + head.bias).argmax(axis=1) == train.labels[rows]
+        assert fitted.val_top1 == pytest.approx(right.mean())
+
+
+def test_folds_shrink_with_their_heads(samples, monkeypatch):
+    monkeypatch.setattr(heads, "WORTH_COMPILING", 0)
+    train = in_folds(samples[0], 3)
+    whole = fit((train, train), plateau(FIVE))
+    pruned = fit((train, train), plateau(FIVE), watch=stopping({2: {0, 1, 3}}))
+    for one, other in zip(whole, pruned, strict=True):
+        epochs = len(other.curves["val_loss"])
+        np.testing.assert_allclose(other.curves["val_loss"], one.curves["val_loss"][:epochs], atol=1e-5)
+        np.testing.assert_allclose(other.curves["train_top1"], one.curves["train_top1"][:epochs], atol=1e-5)
+
+
+def test_balanced_top1_is_the_mean_of_the_classes_accuracies(samples):
+    _train, val = samples
+    uneven = Samples(*(np.concatenate([array, *[array[val.labels == 0]] * 4]) for array in (val.features, val.labels)))
+    (fitted,) = fit((samples[0], uneven), wave(ADAMS[:1]))
+    (head,) = fitted.best
+    right = (uneven.features @ head.kernel + head.bias).argmax(axis=1) == uneven.labels
+    wanted = np.mean([right[uneven.labels == label].mean() for label in np.unique(uneven.labels)])
+    assert fitted.scores["best_val_balanced_top1"] == pytest.approx(wanted)
+    assert fitted.scores["best_val_top1"] == pytest.approx(right.mean()) != pytest.approx(wanted)
+
+
+def test_the_best_epoch_is_that_of_the_score_aimed_at(samples):
+    base = dataclasses.replace(CONFIG, epochs=8, aim="balanced_top1")
+    for fitted in fit(samples, wave(base=base)):
+        curves = {**fitted.curves, "val_top1": fitted.curves["val_balanced_top1"]}
+        assert fitted.best_epoch == best_epoch(curves)
+
+
+def test_balanced_weights_equal_keras_class_weight(samples):
+    train, val = samples
+    few = (train.labels > 0) | (np.arange(len(train.labels)) % 4 == 0)
+    uneven = Samples(train.features[few], train.labels[few])
+    (config,) = wave(ADAMS[:1], dataclasses.replace(CONFIG, class_weights="balanced"))
+    (fitted,) = fit((uneven, val), [config])
+    sizes = np.bincount(uneven.labels)
+    weights = {label: len(uneven.labels) / (CLASSES * size) for label, size in enumerate(sizes)}
+    _head, history = keras_fit((uneven, val), config, heads.random_head(WIDTH, CLASSES, seed=1), class_weight=weights)
+    np.testing.assert_allclose(fitted.curves["train_loss"], history["loss"], atol=1e-4)
+    np.testing.assert_allclose(fitted.curves["val_loss"], history["val_loss"], atol=1e-4)

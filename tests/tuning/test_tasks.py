@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
+from pipeline.training.calibration import Calibration
 from pipeline.training.fit import Fit
 from tests.study_samples import BASE, SPACE
 from tuning import sampling, tasks
@@ -29,14 +30,19 @@ class Learner:
         for epoch in range(1, EPOCHS + 1):
             top1 = np.array([epoch * self.steps[index] for index in going])
             scores = {"val_top1": top1, "val_loss": 1 - top1, "learning_rate": np.full(len(going), 0.5)}
+            scores["val_balanced_top1"] = 1 - top1
             for slot, index in enumerate(going):
                 rows[index].append({name: values[slot] for name, values in scores.items()})
             going = going[watch(epoch, going, scores)]
         curves = [{name: np.array([row[name] for row in found]) for name in found[0]} for found in rows]
         return [
-            Fit(curve, len(curve["val_top1"]), None, self.failure, pruned=len(curve["val_top1"]) < EPOCHS)
-            for curve in curves
+            Fit(curve, len(curve["val_top1"]), index, self.failure, pruned=len(curve["val_top1"]) < EPOCHS)
+            for index, curve in enumerate(curves)
         ]
+
+    def calibrate(self, trained: int) -> Calibration:
+        """`trained` is the index of its config."""
+        return Calibration(2.0, self.steps[trained])
 
 
 def run(trainer: Learner, pruner: str = "none", **options: object):
@@ -59,6 +65,26 @@ def test_a_finished_trial_is_worth_its_best_epoch_and_keeps_its_curves():
     assert (written.params, written.intermediate_values[2]) == (trial.params, found.fit["curves"]["val_top1"][1])
     assert written.user_attrs == {"index": 4, "task": [0, 8], "enqueued": {"learning_rate": 0.1}, "fit": found.fit}
     assert [epoch.number for epoch in told] == [1, 2, 3]
+
+
+def test_the_best_of_a_task_alone_is_calibrated():
+    outcomes, _told, _trials = run(Learner([0.1, 0.3, 0.3, 0.2]))
+    assert [found.fit.get("reject_below") for found in outcomes] == [None, 0.3, None, None]
+    assert outcomes[1].fit["temperature"] == 2.0
+    (diverged,), _told, _trials = run(Learner([0.1], failure="train_loss is nan in epoch 1"))
+    assert "temperature" not in diverged.fit
+
+
+def test_the_score_aimed_at_is_the_value_and_what_pruners_see():
+    (found,), _told, (trial,) = run(Learner([0.1]), aim="balanced_top1")
+    assert found.value == pytest.approx(0.7)
+    assert found.fit["curves"]["val_balanced_top1"] == pytest.approx([0.9, 0.8, 0.7])
+    assert found.fit["best_val_top1"] == pytest.approx(0.3)
+    written = found.as_trial(trial, 0, (0, 1), None)
+    assert list(written.intermediate_values.values()) == found.fit["curves"]["val_balanced_top1"]
+    (plain,), _told, _trials = run(Learner([0.1]))
+    assert "val_balanced_top1" not in plain.fit["curves"]
+    assert plain.fit["best_val_balanced_top1"] == pytest.approx(0.7)
 
 
 def test_a_pruned_trial_is_worth_its_last_epoch():

@@ -90,17 +90,24 @@ class Shared:
         rows: pictures of train and val.
         views: of each in training, 1 or 2.
         outputs: of the head.
+        folds: heads of each trial.
     """
 
     config: SweepConfig
     rows: int
     views: int
     outputs: int
+    folds: int = 1
 
     @property
     def train_rows(self) -> float:
-        """Without those that are validated on."""
-        return self.rows * self.views * (1 - self.config.val_fraction)
+        """Without those that are validated on; with folds all of them, each of which a head ignores by weight."""
+        return self.rows * self.views * (1 - self.config.val_fraction if self.folds == 1 else 1)
+
+    @property
+    def heads(self) -> int:
+        """Of a whole round."""
+        return min(self.config.round_size, self.config.trials) * self.folds
 
 
 def feature_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds, made_ready: int) -> float:
@@ -134,8 +141,8 @@ def trial_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float
 def final_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float:
     """Of the best models: trained on train + val, and logged."""
     widest = max(item.width for item in work)
-    one_head = (HEADLESS + 1) / (HEADLESS + min(shared.config.round_size, shared.config.trials))
-    epochs = BEST_EPOCH * shared.config.epochs * one_head / (1 - shared.config.val_fraction)
+    one_head = (HEADLESS + 1) / (HEADLESS + shared.heads)
+    epochs = BEST_EPOCH * shared.config.epochs * one_head * shared.rows * shared.views / shared.train_rows
     fits = sum(epochs * speeds.epoch * item.width / widest for item in work)
     return fits + (len(work) * MODEL + len({item.cell.alpha for item in work}) * REFIT) * speeds.pace
 
@@ -143,19 +150,18 @@ def final_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float
 def wave_epochs(item: Work, shared: Shared) -> float:
     """How many epochs of whole waves the cell's trials come to, those that are pruned taken off."""
     config, total = shared.config, 0.0
-    wave = min(config.round_size, config.trials)
     for begin in range(0, item.trials, config.round_size):
         size = min(config.round_size, item.trials - begin)
         first = begin == 0 and item.trials == config.trials
         share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner]
-        total += config.epochs * share * (HEADLESS + size) / (HEADLESS + wave)
+        total += config.epochs * share * (HEADLESS + size * shared.folds) / (HEADLESS + shared.heads)
     return total
 
 
 def _shrinks(item: Work, shared: Shared) -> bool:
     """Whether pruning pays: heads.py compiles fewer slots where that saves enough, here half of them half-way."""
     config = shared.config
-    spared = min(config.round_size, item.trials) // 2 * (config.epochs / 2)
+    spared = min(config.round_size, item.trials) // 2 * shared.folds * (config.epochs / 2)
     saved = spared * shared.train_rows * item.width * shared.outputs
     return config.pruner != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
 
@@ -172,5 +178,5 @@ def memory_bytes(work: Sequence[Work], shared: Shared) -> float:
     """At most, of one process."""
     width = max(item.width for item in work)
     table = COPIES * shared.rows * shared.views * width * 4
-    kernels = STATES * width * min(shared.config.round_size, shared.config.trials) * shared.outputs * 4
+    kernels = STATES * width * shared.heads * shared.outputs * 4
     return PROCESS_BYTES + max(PASS_BYTES, table + kernels)

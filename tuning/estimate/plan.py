@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ def _of_cells(config: SweepConfig, cells: list[Cell], dataset: Dataset, found: M
     load = (time.perf_counter() - begun) / len(loaded)
     work = tuple(_work(config, backbone, dataset, found.get(cell)) for cell, backbone in loaded.items())
     views = 2 if config.views == "flip" else 1
-    shared = Shared(config, len(dataset.train), views, config.outputs(dataset.num_classes))
+    folds = studies.fold_count(config, dataset)
+    shared = Shared(config, len(dataset.train), views, config.outputs(dataset.num_classes), folds)
     if not config.freeze_conv:
         return _of_networks(shared, work, dataset, _of_heads_first(config, cells, dataset))
     measured = [loaded[item.cell] for item in work if item.rows][:CELLS_AT_ONCE] or [loaded[_largest(cells)]]
@@ -167,10 +169,9 @@ def _measure(shared: Shared, work: tuple[Work, ...], dataset: Dataset, measured:
     base = config.train_config(measured[0].cell)
     ready, picture = measure.of_pictures(base, dataset, measured, PICTURES)
     mult_adds = sum(sizes.of(backbone.cell).mult_adds for backbone in measured)
-    train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
     trials = max(item.trials for item in work) or config.round_size
-    widest, heads = max(item.width for item in work), min(config.round_size, trials)
-    rows = (len(train) * shared.views, len(val))
+    widest, heads = max(item.width for item in work), min(config.round_size, trials) * shared.folds
+    rows = (int(shared.train_rows), math.ceil(shared.rows * config.val_fraction))
     compiling, epoch = measure.of_epochs(base, rows, (widest, shared.outputs), heads)
     return Speeds(load, ready / len(measured), picture / mult_adds / shared.views, compiling, epoch)
 

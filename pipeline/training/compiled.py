@@ -1,0 +1,135 @@
+"""What XLA compiles: one epoch of training of many heads side by side, and their scores."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import ClassWeights
+
+ADAM_EPSILON = 1e-7  # Keras' default
+
+
+class Rows(NamedTuple):
+    """What each row counts for.
+
+    Attributes:
+        weights: float32 (n,), of its class; (0,) where all count alike.
+        folds: int32 (n,), its fold; (0,) without folds.
+        heads_beside: how many heads stand side by side for each configuration, one for every fold.
+    """
+
+    weights: tf.Tensor
+    folds: tf.Tensor
+    heads_beside: int
+
+    @classmethod
+    def of(cls, labels: np.ndarray | tf.Tensor, folds: np.ndarray | None, count: int, weights: ClassWeights) -> Rows:
+        """Of rows with `labels` (n,), in `folds` (n,) of `count`, if any."""
+        numbers = np.asarray(labels)
+        of_row = class_weights(numbers)[numbers] if weights == "balanced" else np.zeros(0, np.float32)
+        fold_of = np.zeros(0, np.int32) if folds is None else folds.astype(np.int32)
+        return cls(tf.constant(of_row), tf.constant(fold_of), count)
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """float32 (C,), as scikit-learn balances them: the rows of each class weigh the same, and all n rows weigh n."""
+    sizes = np.bincount(labels)
+    return (len(labels) / (np.count_nonzero(sizes) * np.maximum(sizes, 1))).astype(np.float32)
+
+
+@tf.function(jit_compile=True)
+def train_epoch(features, labels, rows, order, kept, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
+    """One epoch of every head.
+
+    Args:
+        features: (n, d); labels: (n,); rows: what each counts for; order: (n,) permutation.
+        kept: bool (n, d), which features dropout leaves to the i-th row in that order; unused without dropout.
+        state: step number, (kernel (d, K, C), bias (K, C)), and Adam's first and second moments of both.
+        adam: learning rate, beta_1, beta_2, each (K, 1).
+
+    Returns:
+        the new state, and for each head (K,) the sum of losses and the number of right answers, over the rows that it
+        is trained on.
+    """
+    size = order.shape[0]
+    batches = size // batch_size
+    sums = tf.zeros_like(adam[0][:, 0])
+
+    def train_on(begin, count, state, loss, correct):  # type: ignore[no-untyped-def]
+        """One step on `count` rows of the order from `begin` on."""
+        # A Python-style slice with a dynamic start does not compile under XLA; tf.slice does.
+        numbers = tf.slice(order, [begin], [count])
+        batch = tf.gather(features, numbers)
+        if dropout > 0:
+            batch = tf.where(tf.slice(kept, [begin, 0], [count, -1]), batch / (1 - dropout), 0.0)
+        shares = _shares(rows, numbers, count, state[1][1].shape[0])
+        gradients, losses, hits = _gradients(batch, tf.gather(labels, numbers), shares, *state[1])
+        return _adam(gradients, state, *adam), loss + losses, correct + hits
+
+    loss, correct = sums, sums
+    for number in tf.range(batches):
+        state, loss, correct = train_on(number * batch_size, batch_size, state, loss, correct)
+    if size % batch_size:
+        state, loss, correct = train_on(batches * batch_size, size % batch_size, state, loss, correct)
+    return state, loss, correct
+
+
+@tf.function(jit_compile=True)
+def score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
+    """For each head (K,) the summed crossentropy, and (K, C) the right answers in each class."""
+    log_probabilities, losses, right = _forward(features, labels, kernel, bias)
+    of_class = tf.one_hot(labels, log_probabilities.shape[-1])
+    return tf.reduce_sum(losses, axis=0), tf.matmul(right, of_class, transpose_a=True)
+
+
+def _shares(rows, numbers, count, heads):  # type: ignore[no-untyped-def]
+    """(weight of each row's class (B, 1), whether each head is trained on the row (B, K), how many rows that are (K,)).
+
+    A gradient is a mean over the rows that a head is trained on, or it would shrink in batches that hold many of its
+    fold.
+    """
+    weights = tf.gather(rows.weights, numbers)[:, None] if rows.weights.shape[0] else tf.ones((count, 1))
+    if not rows.folds.shape[0]:
+        return weights, tf.ones((count, 1)), tf.fill([heads], float(count))
+    ignored = tf.range(heads) % rows.heads_beside
+    used = tf.cast(tf.gather(rows.folds, numbers)[:, None] != ignored, tf.float32)
+    return weights, used, tf.maximum(tf.reduce_sum(used, axis=0), 1.0)
+
+
+def _gradients(batch, labels, shares, kernel, bias):  # type: ignore[no-untyped-def]
+    """Closed form of softmax and crossentropy: (softmax - one-hot) / B, through the dense layer."""
+    width, heads, classes = kernel.shape
+    weights, used, counts = shares
+    log_probabilities, losses, right = _forward(batch, labels, kernel, bias)
+    errors = tf.exp(log_probabilities) - tf.one_hot(labels, classes)[:, None]
+    errors *= (weights * used / counts)[..., None]
+    flat = tf.matmul(batch, tf.reshape(errors, (-1, heads * classes)), transpose_a=True)
+    gradients = (tf.reshape(flat, (width, heads, classes)), tf.reduce_sum(errors, axis=0))
+    return gradients, tf.reduce_sum(weights * used * losses, axis=0), tf.reduce_sum(used * right, axis=0)
+
+
+def _forward(batch, labels, kernel, bias):  # type: ignore[no-untyped-def]
+    """Log probabilities (B, K, C), and for each row and head (B, K) the crossentropy and whether it is right."""
+    width, heads, classes = kernel.shape
+    logits = tf.matmul(batch, tf.reshape(kernel, (width, heads * classes)))
+    log_probabilities = tf.nn.log_softmax(tf.reshape(logits, (-1, heads, classes)) + bias)
+    losses = -tf.reduce_sum(log_probabilities * tf.one_hot(labels, classes)[:, None], axis=2)
+    right = tf.argmax(log_probabilities, axis=2, output_type=tf.int32) == labels[:, None]
+    return log_probabilities, losses, tf.cast(right, tf.float32)
+
+
+def _adam(gradients, state, rate, beta_1, beta_2):  # type: ignore[no-untyped-def]
+    """Adam (Kingma and Ba 2015, end of section 2) in the order of operations that Keras uses."""
+    step, weights, firsts, seconds = state
+    step = step + 1
+    time = tf.cast(step, tf.float32)
+    scaled = rate * tf.sqrt(1 - beta_2**time) / (1 - beta_1**time)
+    firsts = tuple(m + (g - m) * (1 - beta_1) for m, g in zip(firsts, gradients, strict=True))
+    seconds = tuple(v + (g * g - v) * (1 - beta_2) for v, g in zip(seconds, gradients, strict=True))
+    weights = tuple(
+        w - m * scaled / (tf.sqrt(v) + ADAM_EPSILON) for w, m, v in zip(weights, firsts, seconds, strict=True)
+    )
+    return step, weights, firsts, seconds
