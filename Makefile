@@ -37,6 +37,7 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.scale
 	$(BIN)/python -m tests.bench.extraction
 	$(BIN)/python -m tests.bench.phone_pictures
+	$(BIN)/python -m tests.bench.near_copies
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu
