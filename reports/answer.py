@@ -33,7 +33,12 @@ COLUMNS = (
     Column("test_top1", "test, % [95 % interval]", "interval"),
     Column("test_top1_low", "", "pct"),  # shown beside test_top1 on the page
     Column("test_top1_high", "", "pct"),
+    Column("best_val_balanced_top1", "val balanced, %", "pct"),
+    Column("test_balanced_top1", "test balanced, %", "pct"),
     Column("test_top5", "top-5, %", "pct"),
+    Column("reject_below", "", "pct"),  # these three are in a figure of their own
+    Column("test_answered", "", "pct"),
+    Column("test_top1_answered", "", "pct"),
     Column("untrained_top1", "untrained, %", "pct"),
     Column("paper_top1", "paper, %", "pct"),
     Column("delta_paper", "vs. paper", "points"),
@@ -46,6 +51,8 @@ COLUMNS = (
     Column("trials_failed", "failed", "count"),
 )
 _OPTIONAL = {
+    "best_val_balanced_top1",
+    "test_balanced_top1",
     "untrained_top1",
     "paper_top1",
     "delta_paper",

@@ -93,7 +93,10 @@ def _facts(sweep: Any, cells: pd.DataFrame) -> list[tuple[str, str]]:
 def _data(sweep: Any, cells: pd.DataFrame) -> str:
     """ "digits, 10 classes, pictures: 1,221 train, 216 val, 360 test, digest 4ee7cc36" """
     train = sweep.pictures_train_and_val - sweep.pictures_val
-    sizes = ((train, "train"), (sweep.pictures_val, "val"), (cells["test_pictures"].max(), "test"))
+    searched = [(train, "train"), (sweep.pictures_val, "val")]
+    if sweep.folds > 1:
+        searched = [(sweep.pictures_train_and_val, f"train and val in {sweep.folds:.0f} folds")]
+    sizes = (*searched, (cells["test_pictures"].max(), "test"))
     pictures = ", ".join(f"{count:,.0f} {split}" for count, split in sizes if math.isfinite(count))
     parts = [
         short_name(sweep.dataset),

@@ -182,7 +182,8 @@ class CellSearch:
         parent = None if there else driver.sweep_run
         tags = {DATABASE_TAG: self.study.database}
         run_id = self._tracker.open(self.study.name, "cell", parent, tags, resume=there, key=_key(self.study))
-        records.log_dataset(self._tracker, run_id, driver.config, driver.dataset)
+        folds = studies.fold_count(driver.config, driver.dataset)
+        records.log_dataset(self._tracker, run_id, driver.config, driver.dataset, folds)
         return run_id
 
     def _test_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> None:

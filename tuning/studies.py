@@ -69,7 +69,8 @@ def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[
 
 def fold_count(config: SweepConfig, dataset: Dataset) -> int:
     """How many heads each trial trains; see SweepConfig.fold_count."""
-    return config.fold_count(len(dataset.train), dataset.train.is_val is not None)
+    is_val = dataset.train.is_val
+    return config.fold_count(len(dataset.train), is_val is not None and bool(is_val.any()))
 
 
 def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: str, folds: int = 1) -> dict[str, str]:

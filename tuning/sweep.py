@@ -134,7 +134,7 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         del shared["plan"]  # which ends before there is a run
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
-        records.log_dataset(tracker, run_id, config, dataset)
+        records.log_dataset(tracker, run_id, config, dataset, studies.fold_count(config, dataset))
     for run in tracker.running(_database(cells)):
         if run.run_id != run_id:
             tracker.close(run.run_id, "KILLED", {ERROR_TAG: DIED})

@@ -137,7 +137,7 @@ def _calibrations(trainer: Trainer, fits: Sequence[Fit[Any]], aim: Aim) -> list[
     finished = [index for index, fit in enumerate(fits) if not fit.failure and not fit.pruned]
     found: list[dict[str, Any]] = [{} for _ in fits]
     if finished:
-        best = max(finished, key=lambda index: (*fits[index].rank(aim), -index))
+        best = max(finished, key=lambda index: (*map(_short, fits[index].rank(aim)), -index))  # as studies.best
         found[best] = dataclasses.asdict(trainer.calibrate(fits[best].best))
     return found
 

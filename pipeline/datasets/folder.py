@@ -103,22 +103,34 @@ def _read(
     work_dir: str,
 ) -> Split:
     number = {label: position for position, label in enumerate(class_names)}
-    hashes = hashes_of(_digests([one.file for one in pictures]))
+    looked = list(_look_at([one.file for one in pictures]))
     groups = [group_of(one) for one in pictures]
     is_val = np.array([one.part == "val" for one in pictures], bool)
     split = Split(
         name=name,
         labels=np.array([number[one.label] for one in pictures], dtype=np.int32),
         ids=[layouts.printable(one.file.relative_to(root).as_posix()) for one in pictures],
-        hashes=hashes,
+        hashes=hashes_of(digest for digest, _whole in looked),
         raw=partial(tf.data.Dataset.from_tensor_slices, [os.fsencode(one.file) for one in pictures]),
         decode=lambda path: reading.decode(tf.io.read_file(path)),
         groups=tuple(groups) if any(groups) else None,
         is_val=is_val if is_val.any() else None,
+        suspects=np.flatnonzero([not whole for _digest, whole in looked]),
     )
+    return _with_thumbnails(split, class_names, work_dir)
+
+
+def _with_thumbnails(split: Split, class_names: tuple[str, ...], work_dir: str) -> Split:
+    """Of a split that is not too large for it."""
+    if len(split) > near_copies.MOST:
+        progress.note(
+            f"{split.name}: every picture is looked at, and near copies are found, among {near_copies.MOST:,} pictures "
+            f"at most, and not among these {len(split):,}"
+        )
+        return split
     small, sizes = thumbnails.of(split, work_dir)
     near = split.near
-    if name == "train":  # what we deal; a test that a person has dealt stays as it is
+    if split.name == "train":  # what we deal; a test that a person has dealt stays as it is
         near, notes = near_copies.to_keep_together(
             small, split.labels, class_names, partial(thumbnails.near_copies_among, work_dir=work_dir)
         )
@@ -127,16 +139,16 @@ def _read(
     return replace(split, thumbnails=small, sizes=sizes, suspects=np.flatnonzero(sizes[:, 0] == 0), near=near)
 
 
-def _digests(files: Sequence[Path]) -> Iterator[bytes]:
-    """The SHA-256 of each. Part by part: what waits takes memory."""
+def _look_at(files: Sequence[Path]) -> Iterator[tuple[bytes, bool]]:
+    """The SHA-256 of each, and whether it looks like a whole picture. Part by part: what waits takes memory."""
     with ThreadPoolExecutor(cores() + 4) as threads:  # some of which wait for the disk
         for begin in range(0, len(files), AT_ONCE):
             yield from threads.map(_digest, files[begin : begin + AT_ONCE])
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path) -> tuple[bytes, bool]:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"wanted to read {path}. Received: {error.strerror}. Try: mend or remove that file") from error
-    return sha256(content).digest()
+    return sha256(content).digest(), reading.looks_whole(content)

@@ -53,15 +53,13 @@ def to_keep_together(
 ) -> tuple[np.ndarray | None, list[str]]:
     """Pairs of near copies, int (p, 2), that are not to be dealt to different sides; and what a person should know.
 
-    None where there are too many pictures, or too many of them look alike.
+    None where too many of them look alike.
 
     Args:
         thumbnails: uint8 (n, SIDE, SIDE, 3); labels: int (n,), positions in `class_names`.
         find: `pairs`, or what remembers it.
     """
     count = len(labels)
-    if count > MOST:
-        return None, [f"near copies are looked for among {MOST:,} pictures at most, and not among these {count:,}"]
     # Of pictures with one thumbnail the first is compared with others, and each with the next.
     _, first, same = np.unique(thumbnails.reshape(count, -1), axis=0, return_index=True, return_inverse=True)
     order = np.argsort(same.reshape(-1), kind="stable")

@@ -67,44 +67,50 @@ def known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> Known:
     Args:
         about: what table.json is to say of the new one.
     """
-    wanted = [bytes(one) for one in hashes]
-    where = np.full((len(wanted), 2), -1, np.int64)
+    where = np.full((len(hashes), 2), -1, np.int64)
     sources: list[Source] = []
-    for kept in tables(work_dir):
-        if kept.kind != "table" or _recipe(kept.about) != _recipe(about):
-            continue
-        rows = _rows(kept.path)
-        found = [(at, rows[name]) for at, name in enumerate(wanted) if where[at, 0] < 0 and name in rows]
-        if found and (source := _opened(kept, len(rows))) is not None:
-            where[[at for at, _row in found]] = [(len(sources), row) for _at, row in found]
+    for kept in _alike(work_dir, about):
+        rows = _rows_of(kept.path, hashes)
+        found = (rows >= 0) & (where[:, 0] < 0)
+        if found.any() and (source := _opened(kept)) is not None:
+            where[found] = np.column_stack([np.full(found.sum(), len(sources)), rows[found]])
             sources.append(source)
     return Known(tuple(sources), where)
 
 
 def count_known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> int:
     """How many of these pictures `known` would find, by what tables say; none of them is read."""
-    rows: set[bytes] = set()
-    for kept in tables(work_dir):
-        if kept.kind == "table" and _recipe(kept.about) == _recipe(about):
-            rows |= _rows(kept.path).keys()
-    return sum(bytes(one) in rows for one in hashes)
+    found = np.zeros(len(hashes), bool)
+    for kept in _alike(work_dir, about):
+        found |= _rows_of(kept.path, hashes) >= 0
+    return int(found.sum())
+
+
+def _alike(work_dir: str, about: Mapping[str, str]) -> Iterator[Kept]:
+    """Whole tables that were made by the same recipe."""
+    return (kept for kept in tables(work_dir) if kept.kind == "table" and _recipe(kept.about) == _recipe(about))
 
 
 def _recipe(about: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in about.items() if name not in _OF_THE_PICTURES}
 
 
-def _rows(folder: Path) -> dict[bytes, int]:
-    """Hash of a picture -> its row; empty where the table does not tell."""
-    with contextlib.suppress(OSError, ValueError):
-        return {bytes(one): row for row, one in enumerate(np.load(folder / HASHES))}
-    return {}
+def _rows_of(folder: Path, hashes: np.ndarray) -> np.ndarray:
+    """int (n,): the row of each of `hashes`, uint8 (n, 32), in the table; -1 where it has none, or does not tell."""
+    try:
+        there, wanted = (np.ascontiguousarray(one).view("S32")[:, 0] for one in (np.load(folder / HASHES), hashes))
+    except (OSError, ValueError):
+        return np.full(len(hashes), -1, np.int64)
+    order = np.argsort(there, kind="stable")
+    nearest = order[np.minimum(np.searchsorted(there, wanted, sorter=order), len(there) - 1)]
+    return np.where(there[nearest] == wanted, nearest, -1)
 
 
-def _opened(kept: Kept, rows: int) -> Source | None:
+def _opened(kept: Kept) -> Source | None:
     """None where it is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         features = np.load(kept.path / "features.npy", mmap_mode="r")
-        if hash_of(kept.path / "features.npy") == kept.about["sha256"] and len(features) >= rows:
+        whole = hash_of(kept.path / "features.npy") == kept.about["sha256"]
+        if whole and len(features) == len(np.load(kept.path / HASHES, mmap_mode="r")):
             return Source(features, kept.about["engine"], kept.about["pictures_per_second"])
     return None

@@ -56,10 +56,16 @@ def trained_tags(config: TrainConfig, dataset: Dataset) -> dict[str, str]:
     return {CONFIG_TAG: json.dumps(as_params(config)), PICTURES_TAG: _pictures(dataset)}
 
 
-def log_dataset(tracker: Tracker, run_id: str, config: DataConfig, dataset: Dataset) -> None:
-    """Names the training pictures as the run's input; the test pictures are not read for it."""
-    _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
-    counts = {"pictures_train_and_val": len(dataset.train), "pictures_val": len(val), "classes": dataset.num_classes}
+def log_dataset(tracker: Tracker, run_id: str, config: DataConfig, dataset: Dataset, folds: int = 1) -> None:
+    """Names the training pictures as the run's input; the test pictures are not read for it.
+
+    Args:
+        folds: that are validated on, one after the other; with 1 it is the val part.
+    """
+    pictures = len(dataset.train)
+    num_val = pictures if folds > 1 else len(datasets.cut(dataset.train, config.val_fraction, config.seed)[1])
+    counts = {"pictures_train_and_val": pictures, "pictures_val": num_val, "classes": dataset.num_classes}
+    counts |= {"folds": folds}
     tracker.log_dataset(run_id, dataset.name, _address(config), dataset.train.digest, "training", counts)
 
 

@@ -43,7 +43,7 @@ SWEEPS = {
         "audit": TEXT,
         "settings": "object",
     },
-    **{"digest": TEXT, "pictures_train_and_val": NUMBER, "pictures_val": NUMBER, "classes": NUMBER},
+    **{"digest": TEXT, "pictures_train_and_val": NUMBER, "pictures_val": NUMBER, "classes": NUMBER, "folds": NUMBER},
 }
 CELLS = {
     **{"sweep": TEXT, "cell": TEXT, "backbone": TEXT, "alpha": NUMBER, "resolution": WHOLE},
@@ -79,7 +79,7 @@ def sweep_row(label: str, run: RunRecord) -> Row:
         "caveat": imagenet_note(dataset(run), run.params.get("weights", "imagenet")),
         "audit": run.tags.get(AUDIT_TAG, ""),
         "digest": data.digest if data else "",
-        **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "pictures_val", "classes")},
+        **{name: counts.get(name, math.nan) for name in ("pictures_train_and_val", "pictures_val", "classes", "folds")},
     }
 
 

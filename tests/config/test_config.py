@@ -148,3 +148,25 @@ def test_values_are_spelled_as_a_person_types_them():
 @pytest.mark.parametrize("config", [DataConfig(), TrainConfig(**TINY), SweepConfig()])
 def test_every_field_becomes_a_parameter(config):
     assert set(as_params(config)) == {field.name for field in dataclasses.fields(config)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "pictures", "is_dealt", "folds"),
+    [
+        ({}, 1000, False, 5),
+        ({}, 1001, False, 1),
+        ({}, 300, True, 1),
+        ({"folds": "1"}, 300, False, 1),
+        ({"folds": "5"}, 50_000, False, 5),
+        ({"freeze_conv": False}, 300, False, 1),
+    ],
+)
+def test_few_pictures_are_cross_validated(settings, pictures, is_dealt, folds):
+    assert SweepConfig(**settings).fold_count(pictures, is_dealt) == folds
+
+
+def test_folds_where_a_person_keeps_a_val_or_networks_are_trained_are_refused():
+    with pytest.raises(UserError, match=r"where you keep pictures for validation yourself.*Try: --folds 1"):
+        SweepConfig(folds="5").fold_count(300, is_dealt=True)
+    with pytest.raises(UserError, match="folds 5 with freeze_conv false"):
+        SweepConfig(folds="5", freeze_conv=False)

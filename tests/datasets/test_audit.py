@@ -10,7 +10,7 @@ from scenes import scene
 
 from pipeline import datasets
 from pipeline.config import DataConfig
-from pipeline.datasets import audit, contact_sheet
+from pipeline.datasets import audit, contact_sheet, near_copies
 from pipeline.shell.errors import UserError
 
 
@@ -97,3 +97,15 @@ def test_a_table_names_all_that_cannot_be_decoded(dealt):
         "test/dog/empty.jpg",
     ]
     assert all(row["reason"] for row in rows)
+
+
+def test_too_many_pictures_are_not_looked_at_one_by_one(dealt, monkeypatch, capsys):
+    monkeypatch.setattr(near_copies, "MOST", 19)
+    scene(3).save(dealt / "pics" / "test" / "cat" / "same.png")
+    (dealt / "pics" / "train" / "dog" / "empty.png").write_bytes(b"")
+    dataset = load(dealt)
+    assert (dataset.train.thumbnails, dataset.train.near) == (None, None)
+    assert dataset.train.suspects.tolist() == [20]
+    assert audit.look(dataset).shared == 1
+    assert "among 19 pictures at most, and not among these 21" in capsys.readouterr().err
+    assert not (dealt / "work" / "thumbnails").exists() or len(list((dealt / "work" / "thumbnails").iterdir())) == 1

@@ -88,10 +88,3 @@ def test_a_class_of_one_burst_is_dealt_all_the_same(thumbnails):
     found, [note] = near_copies.to_keep_together(np.concatenate([thumbnails[1:31], burst]), labels, ("a", "b"))
     assert found.tolist() == []
     assert note == "nearly all pictures of b are the same, so they are dealt to both sides"
-
-
-def test_of_too_many_pictures_none_are_compared(monkeypatch, thumbnails):
-    monkeypatch.setattr(near_copies, "MOST", COUNT - 1)
-    found, [note] = near_copies.to_keep_together(thumbnails, np.arange(COUNT) % 2, ("a", "b"))
-    assert found is None
-    assert "among 39 pictures at most" in note

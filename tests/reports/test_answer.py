@@ -20,6 +20,8 @@ CELL = {
     },
     **{"test_pictures": 1200.0, "seconds": 61.4, "pictures_per_second": 1234.5},
     **{"trials_complete": 30.0, "trials_pruned": 9.0, "trials_failed": 1.0},
+    **{"best_val_balanced_top1": 0.83, "test_balanced_top1": 0.855},
+    **{"reject_below": 0.4, "test_answered": 0.95, "test_top1_answered": 0.88},
 }
 SMALL = {
     **CELL,
@@ -39,6 +41,7 @@ def test_a_row_shows_every_number_in_its_unit():
     titles = [column.title for column in answer.columns(frame(CELL))]
     assert dict(zip(titles, [text for _, text in row], strict=True)) == {
         **{"cell": "0.75-224", "params, M": "1.93", "mult-adds, M": "324.7", "val, %": "83.7"},
+        **{"val balanced, %": "83.0", "test balanced, %": "85.5"},
         **{"test, % [95 % interval]": "86.1 [84.0, 87.9]", "top-5, %": "98.5", "untrained, %": "84.4"},
         **{"paper, %": "81.9", "vs. paper": "+4.2", "replication, %": "71.9", "vs. replication": "+14.2"},
         **{"seconds": "61", "pictures/s": "1,234", "trials done": "30", "pruned": "9", "failed": "1"},

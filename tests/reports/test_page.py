@@ -88,6 +88,7 @@ def test_every_number_of_the_table_equals_mlflows(tracker):
         *("params_total", "mult_adds", "test_top1", "test_top1_low", "test_top1_high", "test_top5"),
         *("untrained_top1", "delta_paper", "delta_replication", "seconds", "pictures_per_second"),
         *("trials_complete", "trials_pruned", "trials_failed"),
+        *("best_val_balanced_top1", "test_balanced_top1", "reject_below", "test_answered", "test_top1_answered"),
     )
     for cell, metrics in runs.items():
         assert {name: shown[cell][name] for name in same} == {name: metrics[name] for name in same}

@@ -38,6 +38,15 @@ def test_a_sweep_says_what_it_is_of(tracker):
     assert known["MLflow run"] == sweep
 
 
+def test_of_a_cross_validated_search_the_folds_are_told(tracker):
+    found = tables.read(tracker, [write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])])
+    folded = dataclasses.replace(found, sweeps=found.sweeps.assign(folds=5.0))
+    ((_, facts),) = trust.facts(folded)
+    assert dict(facts)["data"].startswith(
+        "digits, 10 classes, pictures: 1,437 train and val in 5 folds, 360 test, digest "
+    )
+
+
 def test_only_finetuning_says_how_it_was_done():
     settings = {"weights": "imagenet", "freeze_conv": "false", "unfreeze": "3", "layer_decay": "0.8"}
     assert trust.protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"
