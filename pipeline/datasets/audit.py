@@ -70,15 +70,16 @@ class Audit:
         if self.twice:
             one, other = self.twice[0]
             said.append(
-                f"{len(self.twice)} pictures are there again in another class, such as {one} and {other}: one of the "
-                "labels is wrong."
+                f"{_pictures(self.twice)} there again in another class, such as {one} and {other}: one of the labels "
+                "is wrong."
             )
         if self.tiny:
-            said.append(f"{len(self.tiny)} pictures are smaller than {TINY} px: {_listed(self.tiny)}.")
+            said.append(f"{_pictures(self.tiny)} smaller than {TINY} px: {_listed(self.tiny)}.")
         if self.plain:
-            said.append(f"{len(self.plain)} pictures are of one colour: {_listed(self.plain)}.")
+            said.append(f"{_pictures(self.plain)} of one colour: {_listed(self.plain)}.")
         if self.few:
-            said.append(f"{len(self.few)} classes have fewer than {FEW} training pictures: {_listed(self.few)}.")
+            classes = "1 class has" if len(self.few) == 1 else f"{len(self.few)} classes have"
+            said.append(f"{classes} fewer than {FEW} training pictures: {_listed(self.few)}.")
         if self.is_uneven:
             said.append(
                 f"The classes are uneven: always answering {self.largest} would score {100 * self.always_right:.1f} %. "
@@ -156,6 +157,11 @@ def _plain(split: Split) -> list[str]:
         return []
     spread = np.ptp(split.thumbnails.astype(np.int16), axis=(1, 2)).max(axis=1, initial=0)
     return [split.ids[row] for row in np.flatnonzero((spread <= PLAIN) & (split.sizes[:, 0] > 0)).tolist()]
+
+
+def _pictures(found: Sequence[object]) -> str:
+    """ "1 picture is", "2 pictures are"."""
+    return "1 picture is" if len(found) == 1 else f"{len(found)} pictures are"
 
 
 def _listed(names: Sequence[str]) -> str:

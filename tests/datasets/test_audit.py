@@ -78,8 +78,8 @@ def test_tiny_pictures_and_those_of_one_colour_are_named(dealt):
     scene(50).resize((20, 90)).save(dealt / "pics" / "train" / "cat" / "tiny.png")
     scene(51).point(lambda _value: 77).save(dealt / "pics" / "test" / "dog" / "grey.png")
     tiny, plain = audit.look(load(dealt)).lines()
-    assert tiny == "1 pictures are smaller than 32 px: train/cat/tiny.png."
-    assert plain == "1 pictures are of one colour: test/dog/grey.png."
+    assert tiny == "1 picture is smaller than 32 px: train/cat/tiny.png."
+    assert plain == "1 picture is of one colour: test/dog/grey.png."
 
 
 def test_a_table_names_all_that_cannot_be_decoded(dealt):
