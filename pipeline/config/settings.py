@@ -24,7 +24,7 @@ class DataConfig:
     labels: str = ""
     """CSV table (file, label; also split, group) of a folder whose pictures lie in no class folders"""
     group_by: str = "auto"
-    """which pictures of a folder are dealt to one side: auto (copies), folder, or a regular expression on the name"""
+    """what of a folder is dealt to one side beside (near) copies: auto, folder, or a regular expression on the name"""
     data_dir: str = "work/data"
     """where TFDS keeps its data sets, or is to put them"""
     work_dir: str = "work"
