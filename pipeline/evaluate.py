@@ -70,10 +70,13 @@ def summary(config: TrainConfig, scores: TestScores, caveat: str | None = None) 
         f"{config.dataset} {config.cell.name}: test top-1 {100 * scores.top1:.1f} % "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f}), top-5 {100 * scores.top5:.1f} %, "
         f"features at {scores.pictures_per_second:.0f} pictures/s when they were made",
-        f'balanced top-1 {100 * scores.balanced_top1:.1f} %; with "none of these" where it is less sure than '
-        f"{scores.reject_below:.2f} it answers {100 * scores.answered:.1f} % of the pictures, of which "
-        f"{100 * scores.answered_top1:.1f} % are right",
+        f"balanced top-1 {100 * scores.balanced_top1:.1f} %",
     ]
+    if scores.reject_below and scores.answered:
+        lines.append(
+            f'with "none of these" where it is less sure than {scores.reject_below:.2f} it answers '
+            f"{100 * scores.answered:.1f} % of the pictures, of which {100 * scores.answered_top1:.1f} % are right"
+        )
     if scores.untrained_top1 is not None:
         lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
     for name, delta in differences(config, scores.top1).items():

@@ -54,7 +54,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
     tracker.log_metrics(run_id, dataclasses.asdict(calibration))
     tracker.set_tags(run_id, records.trained_tags(config, dataset))
     names = records.output_names(config, dataset.class_names)
-    tracker.log_model(run_id, model, names, reject_below=calibration.reject_below)
+    tracker.log_model(run_id, model, names, calibration=dataclasses.asdict(calibration))
     if config.export_backbone:
         backbones.export(backbones.parts(model)[0], Path(config.export_backbone))
     scores = ", ".join(

@@ -18,7 +18,7 @@ from pipeline.tracking import Outage, TrialRun, records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, STATE_TAG, Status
 from tuning import search_space
 from tuning.studies import FIT, INDEX, CellStudy, failure
-from tuning.tasks import Epoch
+from tuning.tasks import Epoch, kept_curves
 
 if TYPE_CHECKING:
     from pipeline.tracking import Tracker
@@ -98,7 +98,7 @@ class Publisher:
             nonlocal answers
             if not answers:
                 return
-            scores = {name: float(values[0]) for name, values in epoch.scores.items()}
+            scores = {name: float(values[0]) for name, values in kept_curves(epoch.scores, self._base.aim).items()}
             try:
                 with self._tracker.impatient():
                     self._tracker.log_epoch(self._live[key], epoch.number, scores, epoch.ended)

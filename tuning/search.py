@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -12,7 +13,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
 from pipeline import datasets
-from pipeline.config import Cell, SweepConfig, as_params
+from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.evaluate import evaluate
 from pipeline.networks.backbones import Backbone
@@ -20,6 +21,7 @@ from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 from pipeline.tracking import records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
+from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
 from tuning.importance import importances
@@ -195,8 +197,7 @@ class CellSearch:
             final = trainer.refit(config, rates)
         except UserError as error:  # of this cell alone, so that the others go on
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
-        fit = winner.user_attrs[FIT]
-        calibration = {name: fit[name] for name in ("temperature", "reject_below")}
+        fit, calibration = winner.user_attrs[FIT], self._calibration(config, winner)
         model = trainer.model(final.best, calibration["temperature"])
         self._driver.lock.check()
         # What a longer search may change is a metric, for MLflow's params are for ever.
@@ -216,15 +217,24 @@ class CellSearch:
         curves = {name: final.curves[name] for name in ("train_loss", "train_top1")}
         self._tracker.log_curves(run_id, curves)
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
-        self._register(run_id, model, winner)
+        self._register(run_id, model, winner, calibration)
         tested = {studies.TESTED: studies.done(trials)}
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])
         self._seconds += time.perf_counter() - begun
 
-    def _register(self, run_id: str, model: Any, winner: FrozenTrial) -> None:
+    def _calibration(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, float]:
+        """As its task told it; or by training it once more, where its task was run again and another was the best."""
+        names, fit = [field.name for field in dataclasses.fields(Calibration)], winner.user_attrs[FIT]
+        if all(name in fit for name in names):
+            return {name: fit[name] for name in names}
+        (again,) = self.trainer.fit([config])
+        again.require_finite()
+        return dataclasses.asdict(self.trainer.calibrate(again.best))
+
+    def _register(self, run_id: str, model: Any, winner: FrozenTrial, calibration: dict[str, float]) -> None:
         config, dataset = self._driver.config, self._driver.dataset
-        pictures, fit = dataset.train, winner.user_attrs[FIT]
+        pictures = dataset.train
         if studies.fold_count(config, dataset) == 1:
             _train, val = datasets.cut(pictures, config.val_fraction, config.seed)
             pictures = pictures.subset(val)
@@ -234,7 +244,7 @@ class CellSearch:
             records.output_names(self._base, dataset.class_names),
             registered_name=studies.model_name(dataset.name, self._base),
             tags={"alpharho.study": self.study.name, "alpharho.data": dataset.train.digest},
-            reject_below=fit["reject_below"],
+            calibration=calibration,
             val_score=winner.value or 0.0,
             judged_by=f"{config.aim} of {pictures.digest}",
         )

@@ -59,6 +59,10 @@ def show(config: SweepConfig, cells: Sequence[CellResult]) -> None:
     title += "" if config.protocol == "paper" else f", protocol {config.protocol}"
     title += "" if config.views == "none" else f", views {config.views}"
     progress.show(table(title, cells))
+    if config.aim == "balanced_top1":
+        for result in cells:
+            val, test = (_pct(result.metrics.get(name)) for name in ("best_val_balanced_top1", "test_balanced_top1"))
+            print(f"{result.cell.name}: balanced top-1, which was aimed at: val {val} %, test {test} %")
     if note := imagenet_note(config.dataset, config.weights):
         print(note)
 

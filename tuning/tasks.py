@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -27,6 +27,8 @@ from tuning.studies import ENQUEUED, FIT, INDEX, TASK, objective_curve
 OPTUNA_POINTS = 8
 
 BALANCED: Aim = "balanced_top1"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,11 @@ def fit_trials(
     ]
 
 
+def kept_curves(curves: Mapping[str, T], aim: Aim) -> dict[str, T]:
+    """Without that of balanced top-1 where it is not aimed at: its value at the best epoch is enough."""
+    return {name: curve for name, curve in curves.items() if name != f"val_{BALANCED}" or aim == BALANCED}
+
+
 def _calibrations(trainer: Trainer, fits: Sequence[Fit[Any]], aim: Aim) -> list[dict[str, Any]]:
     """For each fit; empty but for the best finished one: no other of a task can be the winner."""
     finished = [index for index, fit in enumerate(fits) if not fit.failure and not fit.pruned]
@@ -147,8 +154,7 @@ def _outcome(trial: Trial, fit: Fit[Any], aim: Aim, known: dict[str, Any]) -> Ou
     curves = {name: [_short(value) for value in values] for name, values in fit.curves.items()}
     objective, balanced = f"val_{aim}", f"val_{BALANCED}"
     kept: dict[str, Any] = {
-        # Of the two scores that of which the other is told by one number is not drawn.
-        "curves": {name: curve for name, curve in curves.items() if name != balanced or aim == BALANCED},
+        "curves": kept_curves(curves, aim),
         "best_epoch": fit.best_epoch,
         "failure": fit.failure,
         "device": environment_tags()["device"],
@@ -171,5 +177,5 @@ def _few(curve: Sequence[float]) -> dict[int, float]:
 
 
 def _short(value: Any) -> float:
-    """Float32 is what was computed; nine digits are all of it, and half the text."""
+    """Nine digits are all of a float32, and half the text."""
     return float(f"{value:.9g}") if math.isfinite(value) else float(value)

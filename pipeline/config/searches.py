@@ -67,8 +67,8 @@ class SweepConfig(FitConfig):
         require(
             self.folds != "5" or not is_dealt,
             "folds auto or 1, where you keep pictures for validation yourself",
-            "folds 5",
-            "--folds 1, or move what lies in val to train",
+            "--folds 5 with a val part",
+            "--folds 1, or deal your val pictures to train",
         )
         few = self.freeze_conv and not is_dealt and pictures <= FEW_PICTURES
         return FOLDS if self.folds == "5" or (self.folds == "auto" and few) else 1

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.datasets.pictures import Dataset, Split, check_readable
-from pipeline.datasets.splits import cut
+from pipeline.datasets.splits import cut, together
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 
@@ -30,6 +30,7 @@ class Audit:
         shared: how many of the `tested` test pictures are training pictures, too.
         near: how many others of them are nearly the same as a training picture.
         kept_together: how many training pictures are nearly the same as another one.
+        shared_val: how many pictures that a person keeps for validation are (nearly) such as are trained on.
         twice: pairs of names of pictures that are the same, in different classes.
         tiny, plain: names of pictures that are tiny, and of one colour.
         few: classes with fewer than FEW training pictures.
@@ -41,6 +42,7 @@ class Audit:
     near: int
     tested: int
     kept_together: int
+    shared_val: int
     twice: tuple[tuple[str, str], ...]
     tiny: tuple[str, ...]
     plain: tuple[str, ...]
@@ -62,7 +64,12 @@ class Audit:
                 f"{self.near} {'more ' if self.shared else ''}of the {self.tested} test pictures are nearly the same "
                 "as a training picture: the test is easier than new pictures are."
             )
-        if self.kept_together:
+        if self.shared_val:
+            said.append(
+                f"{self.shared_val} of the val pictures are training pictures, or nearly so: what is chosen on val is "
+                "chosen too well."
+            )
+        elif self.kept_together:
             said.append(
                 f"{self.kept_together} training pictures are nearly the same as another one; such pictures are never "
                 "dealt to both sides."
@@ -125,7 +132,8 @@ def look(dataset: Dataset) -> Audit:
         shared=shared,
         near=int(dataset.is_known.sum()) - shared,
         tested=len(test),
-        kept_together=0 if train.near is None else len(np.unique(train.near)),
+        kept_together=_count_in_groups(train.near_groups),
+        shared_val=_shared_val(train),
         twice=tuple(twice),
         tiny=tuple(name for split in (train, test) for name in _tiny(split)),
         plain=tuple(name for split in (train, test) for name in _plain(split)),
@@ -143,6 +151,19 @@ def require_readable(dataset: Dataset, work_dir: str) -> None:
         with progress.bar(f"checking {split.name}", total=len(split), unit="img") as advance:
             unreadable += check_readable(split, advance)
     _refuse(unreadable, work_dir)
+
+
+def _count_in_groups(groups: np.ndarray | None) -> int:
+    """Of how many members the groups of two or more are."""
+    sizes = np.unique([] if groups is None else groups, return_counts=True)[1]
+    return int(sizes[sizes > 1].sum())
+
+
+def _shared_val(train: Split) -> int:
+    if train.is_val is None:
+        return 0
+    groups = together(train)
+    return int(np.isin(groups[train.is_val], groups[~train.is_val]).sum())
 
 
 def _tiny(split: Split) -> list[str]:
@@ -169,9 +190,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _refuse(unreadable: Sequence[tuple[str, str]], work_dir: str) -> None:
-    if not unreadable:
-        return
     table = Path(work_dir, UNREADABLE)
+    if not unreadable:
+        table.unlink(missing_ok=True)
+        return
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([("file", "reason"), *unreadable])

@@ -129,14 +129,14 @@ def _with_thumbnails(split: Split, class_names: tuple[str, ...], work_dir: str) 
         )
         return split
     small, sizes = thumbnails.of(split, work_dir)
-    near = split.near
+    near = None
     if split.name == "train":  # what we deal; a test that a person has dealt stays as it is
-        near, notes = near_copies.to_keep_together(
+        near, notes = near_copies.groups(
             small, split.labels, class_names, partial(thumbnails.near_copies_among, work_dir=work_dir)
         )
         for line in notes:
             progress.note(line)
-    return replace(split, thumbnails=small, sizes=sizes, suspects=np.flatnonzero(sizes[:, 0] == 0), near=near)
+    return replace(split, thumbnails=small, sizes=sizes, suspects=np.flatnonzero(sizes[:, 0] == 0), near_groups=near)
 
 
 def _look_at(files: Sequence[Path]) -> Iterator[tuple[bytes, bool]]:

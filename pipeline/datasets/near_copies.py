@@ -18,16 +18,28 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.shell.cores import cores
 
+VERSION = "1"  # of what is told from each other: raise it when that changes
 SIDE = 32  # px, of the thumbnails that are looked at
 SIMILAR = 0.95  # cosine, from which two pictures are near copies
 MOST = 10_000  # pictures, of which all pairs take a quarter of a minute on two cores
-OF_ONE_KIND = 0.5  # of all pictures; where more are like another one they are of one kind, such as scans, not copies
-PARTS = 3  # train, val and test, for each of which a class needs a picture
+OF_ONE_KIND = 0.5  # of all pictures; where more hang together they are of one kind, such as scans, and no copies
+SIDES = 3  # train, val and test, for each of which a class needs a picture
 
+LIKE_EACH = 20  # others, at most and on average, that a picture may be like; where it is more they are of one kind
+
+_OF_ONE_KIND = (
+    "caution: {} pictures look nearly like each other: they are taken for pictures of one kind, not for copies, and "
+    "may be dealt to both sides. What belongs together --group_by can tell"
+)
+_PAIRS_AT_ONCE = 4096  # that are compared in fine thumbnails, which takes 200 MB
 _COARSE, _FINE = 6, 12  # px: all pairs are compared by the one, and what may be similar by the other
 _MAYBE = 0.9  # cosine of coarse thumbnails; what is similar in fine ones is above it
-_PARTS = (1.0, 0.9, 0.8)  # of both sides
+_SCALES = (1.0, 0.9, 0.8)  # of both sides
 _AT_ONCE = 1024  # pictures, whose cosines with as many others are in memory
+
+
+class OfOneKindError(ValueError):
+    """Too many pictures look alike for copies to be told."""
 
 
 def pairs(thumbnails: np.ndarray, others: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -35,23 +47,26 @@ def pairs(thumbnails: np.ndarray, others: np.ndarray | None = None) -> tuple[np.
 
     Returns int (p, 2), positions in each of the two, and the cosines (p,), the most similar first. A picture of one
     colour is like nothing.
+
+    Raises OfOneKindError where most pictures are like most others.
     """
     within = others is None
     second = thumbnails if others is None else others
     found = np.concatenate([*_candidates(thumbnails, second, within), np.zeros((0, 2), np.int64)])
-    cosines = _cosines(thumbnails[found[:, 0]], second[found[:, 1]])
+    blocks = np.split(found, range(_PAIRS_AT_ONCE, len(found), _PAIRS_AT_ONCE))
+    cosines = np.concatenate([_cosines(thumbnails[block[:, 0]], second[block[:, 1]]) for block in blocks])
     order = np.argsort(-cosines, kind="stable")
     order = order[cosines[order] >= SIMILAR]
     return found[order], cosines[order]
 
 
-def to_keep_together(
+def groups(
     thumbnails: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
     find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = pairs,
 ) -> tuple[np.ndarray | None, list[str]]:
-    """Pairs of near copies, int (p, 2), that are not to be dealt to different sides; and what a person should know.
+    """A number for each group of near copies, int (n,), from 0 in the order of pictures; and what a person should know.
 
     None where too many of them look alike.
 
@@ -60,24 +75,27 @@ def to_keep_together(
         find: `pairs`, or what remembers it.
     """
     count = len(labels)
-    # Of pictures with one thumbnail the first is compared with others, and each with the next.
     _, first, same = np.unique(thumbnails.reshape(count, -1), axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(same.reshape(-1), kind="stable")
-    equal = np.stack([order[:-1], order[1:]], axis=1)[np.diff(same.reshape(-1)[order]) == 0]
-    found = np.concatenate([first[find(thumbnails[first])[0]], equal])
-    if len(np.unique(found)) > OF_ONE_KIND * count:
-        return None, [
-            f"{len(np.unique(found))} of {count} pictures look nearly like another one: they are taken for pictures of "
-            "one kind, not for copies. What belongs together --group_by can tell"
-        ]
-    links = coo_array((np.ones(len(found), bool), (found[:, 0], found[:, 1])), (count, count))
-    groups = connected_components(links, directed=False)[1]
+    shows = np.ptp(thumbnails.reshape(count, -1, 3), axis=1).any(axis=1)  # not one colour, as what cannot be decoded
+    equal = np.stack([first[same.reshape(-1)], np.arange(count)], axis=1)[shows]
+    try:
+        similar = first[find(thumbnails[first])[0]]
+    except OfOneKindError:
+        return None, [_OF_ONE_KIND.format(f"most of {count}")]
+    links = np.concatenate([similar, equal])
+    found = connected_components(
+        coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), (count, count)), directed=False
+    )[1]
+    largest = int(np.bincount(found).max())
+    if largest > max(OF_ONE_KIND * count, SIDES):
+        return None, [_OF_ONE_KIND.format(f"{largest} of {count}")]
     members = np.bincount(labels, minlength=len(class_names))
-    apart = np.array([len(np.unique(groups[labels == label])) for label in range(len(class_names))])
-    alike = np.flatnonzero(apart < np.minimum(PARTS, members))
-    kept = ~np.isin(labels[found], alike).any(axis=1)
-    return found[kept], [
-        f"nearly all pictures of {class_names[label]} are the same, so they are dealt to both sides"
+    apart = np.array([len(np.unique(found[labels == label])) for label in range(len(class_names))])
+    alike = np.flatnonzero(apart < np.minimum(SIDES, members))
+    found = np.where(np.isin(labels, alike), count + np.arange(count), found)
+    return np.unique(found, return_index=True)[1][np.unique(found, return_inverse=True)[1]], [
+        f"caution: nearly all pictures of {class_names[label]} are the same, so they are dealt to both sides, and its "
+        "scores are too good. Try: other pictures of it"
         for label in alike.tolist()
     ]
 
@@ -104,8 +122,15 @@ def _candidates(first: np.ndarray, second: np.ndarray, within: bool) -> list[np.
         found = np.argwhere(best >= _MAYBE) + np.array([rows.start, columns.start])
         return found[found[:, 0] < found[:, 1]] if within else found
 
+    found, total = [], 0
     with ThreadPoolExecutor(cores()) as threads:
-        return list(threads.map(similar, *zip(*blocks, strict=True))) if blocks else []
+        for pairs_of_block in threads.map(similar, *zip(*blocks, strict=True)) if blocks else ():
+            found.append(pairs_of_block)
+            total += len(pairs_of_block)
+            if total > LIKE_EACH * (len(first) + len(second)):
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise OfOneKindError
+    return found
 
 
 class _Coarse:
@@ -130,7 +155,7 @@ def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _windows(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
     """The whole, and parts of it: float (n, side, side, 3), resampled to SIDE."""
-    for part in _PARTS:
+    for part in _SCALES:
         steps = 1 if part == 1 else 3
         size = part * SIDE
         for top in np.linspace(0, SIDE - size, steps):

@@ -40,10 +40,10 @@ class Split:
         groups: n names; pictures of one name stay together when they are dealt, and those without a name go alone.
         is_val: bool (n,), what the person who dealt the pictures keeps for validation.
         suspects: int (m,), the pictures that do not look whole; decoding tells.
-        near: int (p, 2), pairs of pictures that are nearly the same, which stay together too; None where it was not
-            looked for them, or where too many look alike.
+        near_groups: int (n,), a number for each group of near copies, which stay together, too; None where none were
+            looked for, or where too many look alike.
         thumbnails: uint8 (n, 32, 32, 3), where they were made; see thumbnails.py.
-        sizes: int32 (n, 2), height and width of each picture in px, where thumbnails are.
+        sizes: int32 (n, 2), height and width of each picture in px as it is decoded, where thumbnails are.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Split:
     groups: tuple[str, ...] | None = None
     is_val: np.ndarray | None = None
     suspects: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    near: np.ndarray | None = None
+    near_groups: np.ndarray | None = None
     thumbnails: np.ndarray | None = None
     sizes: np.ndarray | None = None
 
@@ -71,8 +71,8 @@ class Split:
             whole.update(np.packbits(self.is_val).data)
         if self.groups is not None:
             whole.update("\0".join(self.groups).encode())
-        if self.near is not None and len(self.near):
-            whole.update(np.ascontiguousarray(self.near, "<i8").data)
+        if self.near_groups is not None and len(np.unique(self.near_groups)) < len(self):
+            whole.update(np.ascontiguousarray(self.near_groups, "<i8").data)
         return whole.hexdigest()
 
     def pictures(self, indices: np.ndarray | None = None, shuffle_seed: int | None = None) -> tf.data.Dataset:
@@ -110,7 +110,7 @@ class Split:
             groups=None if self.groups is None else tuple(self.groups[index] for index in kept.tolist()),
             is_val=None if self.is_val is None else self.is_val[mask],
             suspects=np.flatnonzero(np.isin(kept, self.suspects)),
-            near=None if self.near is None else np.searchsorted(kept, self.near[mask[self.near].all(axis=1)]),
+            near_groups=None if self.near_groups is None else self.near_groups[mask],
             thumbnails=None if self.thumbnails is None else self.thumbnails[mask],
             sizes=None if self.sizes is None else self.sizes[mask],
         )
@@ -140,22 +140,25 @@ class Dataset:
         return self.read_test()
 
     @cached_property
-    def near(self) -> tuple[np.ndarray, np.ndarray]:
-        """Near copies between test and train: int (p, 2), test picture and training picture, and how similar (p,).
+    def near(self) -> np.ndarray:
+        """Near copies between test and train: int (p, 2), test picture and training picture, the most similar first.
 
-        None where `train.near` is None.
+        There are none where `train.near_groups` is None.
         """
         train, test = self.train.thumbnails, self.test.thumbnails
-        if self.train.near is None or train is None or test is None or len(test) > near_copies.MOST:
-            return np.zeros((0, 2), np.int64), np.zeros(0)
-        return near_copies.pairs(test, train)
+        if self.train.near_groups is None or train is None or test is None:
+            return np.zeros((0, 2), np.int64)
+        try:
+            return near_copies.pairs(test, train)[0]
+        except near_copies.OfOneKindError:
+            return np.zeros((0, 2), np.int64)
 
     @cached_property
     def is_known(self) -> np.ndarray:
         """bool (n,): which test pictures are training pictures, or nearly the same as one."""
         trained_on = set(map(bytes, self.train.hashes))
         known = np.array([bytes(digest) in trained_on for digest in self.test.hashes], bool)
-        known[self.near[0][:, 0]] = True
+        known[self.near[:, 0]] = True
         return known
 
     @property

@@ -44,23 +44,24 @@ def folds(split: Split, count: int, seed: int) -> np.ndarray:
     """
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
     rng, groups = np.random.default_rng([_FOLDS, seed]), together(split)
-    folds, held = np.full(len(split), -1, np.int32), np.zeros(count, np.int64)
+    fold_of, held = np.full(len(split), -1, np.int32), np.zeros(count, np.int64)
+    order = np.argsort(groups, kind="stable")
+    whole_groups = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)  # by number: they have no gaps
     for label in np.unique(split.labels):
         rows = np.flatnonzero(split.labels == label)
         members: dict[int, list[int]] = {}
         for row in rng.permutation(rows).tolist():
             members.setdefault(int(groups[row]), []).append(row)
-        _require_apart(len(members) > 1, np.array([label]), names)
-        of_class = np.bincount(folds[rows][folds[rows] >= 0], minlength=count)
+        of_class = np.bincount(fold_of[rows][fold_of[rows] >= 0], minlength=count)
         # The largest groups first: what is left evens out.
         for group in sorted(members, key=lambda group: -len(members[group])):
-            if folds[members[group][0]] < 0:  # a group of several classes was dealt with the first of these
+            if fold_of[members[group][0]] < 0:  # a group of several classes was dealt with the first of these
                 fold = min(range(count), key=lambda fold: (of_class[fold], held[fold]))
-                whole = np.flatnonzero(groups == group)
-                folds[whole] = fold
-                held[fold] += len(whole)
+                fold_of[whole_groups[group]] = fold
+                held[fold] += len(whole_groups[group])
                 of_class[fold] += len(members[group])
-    return folds
+        _require_apart(len(np.unique(fold_of[rows])) > 1, np.array([label]), names)
+    return fold_of
 
 
 def hold_out(split: Split, class_names: Sequence[str], fraction: float) -> tuple[np.ndarray, np.ndarray]:
@@ -92,10 +93,9 @@ def together(split: Split) -> np.ndarray:
         alone = len(numbers) + np.arange(count)
         names = np.array([numbers[name] if name else alone[at] for at, name in enumerate(split.groups)])
     columns = np.concatenate([count + copies, 2 * count + np.unique(names, return_inverse=True)[1]])
-    near = np.zeros((0, 2), np.int64) if split.near is None else split.near
-    rows = np.concatenate([np.tile(np.arange(count), 2), near[:, 0]])
-    columns = np.concatenate([columns, near[:, 1]])
-    links = coo_array((np.ones(len(rows), bool), (rows, columns)), (3 * count, 3 * count))
+    alike = np.arange(count) if split.near_groups is None else np.unique(split.near_groups, return_inverse=True)[1]
+    columns = np.concatenate([columns, 3 * count + alike])
+    links = coo_array((np.ones(3 * count, bool), (np.tile(np.arange(count), 3), columns)), (4 * count, 4 * count))
     return np.unique(connected_components(links, directed=False)[1][:count], return_inverse=True)[1]
 
 

@@ -22,6 +22,8 @@ from pipeline.datasets.near_copies import SIDE
 from pipeline.datasets.pictures import Split, decoded
 from pipeline.shell import progress
 
+AT_ONCE = 1024  # pictures that are kept together: so many at most are looked at again after a kill
+
 Thumbnails = tuple[np.ndarray, np.ndarray]
 """uint8 (n, SIDE, SIDE, 3), and int32 (n, 2), height and width of each picture; 0 x 0 px if it cannot be decoded."""
 
@@ -38,19 +40,19 @@ def of(split: Split, work_dir: str) -> Thumbnails:
             missing.append(row)
         else:
             thumbnails[row], sizes[row] = seen
-    if missing:
-        with progress.bar(f"looking at {split.name}", total=len(missing), unit="img", late=True) as advance:
-            rows = np.array(missing)
+    with progress.bar(f"looking at {split.name}", total=len(missing), unit="img", late=True) as advance:
+        for begin in range(0, len(missing), AT_ONCE):
+            rows = np.array(missing[begin : begin + AT_ONCE])
             thumbnails[rows], sizes[rows] = _look_at(split.subset(rows), advance)
-        readable = sizes[:, 0] > 0
-        known.keep(split.hashes[readable], thumbnails[readable], sizes[readable])
+            seen_well = rows[sizes[rows, 0] > 0]
+            known.keep(split.hashes[seen_well], thumbnails[seen_well], sizes[seen_well])
     return thumbnails, sizes
 
 
 def near_copies_among(thumbnails: np.ndarray, work_dir: str) -> tuple[np.ndarray, np.ndarray]:
     """As near_copies.pairs, kept in the work folder: of ten thousand pictures it takes a quarter of a minute."""
     content = hashlib.sha256(np.ascontiguousarray(thumbnails).data).hexdigest()[:20]
-    file = Path(work_dir, "thumbnails", f"near-{content}-{near_copies.SIMILAR}.npy")
+    file = Path(work_dir, "thumbnails", f"near-{content}-{near_copies.VERSION}.npy")
     with contextlib.suppress(OSError, ValueError, EOFError):
         kept = np.load(file)
         return kept[:, :2].astype(np.int64), kept[:, 2]
@@ -77,18 +79,13 @@ class _Known:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
-        for file in sorted(folder.glob(f"*-{reading.VERSION}.npz")):
+        for file in sorted(folder.glob(f"*-{reading.VERSION}-{near_copies.VERSION}.npz")):
             try:
                 with np.load(file) as kept:
                     rows = zip(map(bytes, kept["hashes"]), kept["thumbnails"], kept["sizes"], strict=True)
                     self._seen |= {name: (small, size) for name, small, size in rows}
-            except (
-                OSError,
-                ValueError,
-                KeyError,
-                EOFError,
-                BadZipFile,
-            ):  # half-written, or of something else: looked at again
+            # Damaged, or of something else: these pictures are looked at again.
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile):
                 continue
 
     def get(self, name: bytes) -> tuple[np.ndarray, np.ndarray] | None:
@@ -99,7 +96,7 @@ class _Known:
         """Writes a file of exactly these pictures."""
         name = hashlib.sha256(np.ascontiguousarray(hashes).data).hexdigest()[:20]
         _write(
-            self._folder / f"{name}-{reading.VERSION}.npz",
+            self._folder / f"{name}-{reading.VERSION}-{near_copies.VERSION}.npz",
             lambda opened: np.savez(opened, hashes=hashes, thumbnails=thumbnails, sizes=sizes),
         )
 
@@ -108,6 +105,12 @@ def _write(path: Path, save: Callable[[IO[bytes]], None]) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with beside.open("wb") as file:
-        save(file)
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            save(file)
+        beside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)

@@ -99,7 +99,9 @@ def _rows_of(folder: Path, hashes: np.ndarray) -> np.ndarray:
     """int (n,): the row of each of `hashes`, uint8 (n, 32), in the table; -1 where it has none, or does not tell."""
     try:
         there, wanted = (np.ascontiguousarray(one).view("S32")[:, 0] for one in (np.load(folder / HASHES), hashes))
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError, IndexError):  # damaged
+        there = np.zeros(0, "S32")
+    if not len(there):
         return np.full(len(hashes), -1, np.int64)
     order = np.argsort(there, kind="stable")
     nearest = order[np.minimum(np.searchsorted(there, wanted, sorter=order), len(there) - 1)]
@@ -108,7 +110,7 @@ def _rows_of(folder: Path, hashes: np.ndarray) -> np.ndarray:
 
 def _opened(kept: Kept) -> Source | None:
     """None where it is damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
         features = np.load(kept.path / "features.npy", mmap_mode="r")
         whole = hash_of(kept.path / "features.npy") == kept.about["sha256"]
         if whole and len(features) == len(np.load(kept.path / HASHES, mmap_mode="r")):

@@ -31,6 +31,7 @@ from pipeline.features.kept import lock_of, tables
 from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
 from pipeline.networks.backbones import Backbone, preprocessing
 from pipeline.shell import progress
+from pipeline.shell.errors import require
 
 CELLS_AT_ONCE = 4  # whose tables one pass makes: their backbones are in memory together
 
@@ -222,12 +223,31 @@ def _alone(split: Split, work_dir: str) -> Iterator[None]:
 def _make(
     entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
 ) -> None:
-    """Of what earlier tables lack a table of its own is made first, and then all are put together."""
-    known = [reuse.known(work_dir, entry.about, entry.hashes) for entry in entries]
-    missing = np.unique(np.concatenate([one.missing for one in known]))
-    if len(missing) == len(split):
-        _compute(entries, split, engine, work_dir, precision, run)
-        return
+    """Those of which earlier tables have rows are extended; the others are computed in a pass of their own."""
+    missing = [reuse.known(work_dir, entry.about, entry.hashes).missing for entry in entries]
+    unknown = [entry for entry, rows in zip(entries, missing, strict=True) if len(rows) == len(split)]
+    if unknown:
+        _compute(unknown, split, engine, work_dir, precision, run)
+    begun = [entry for entry in entries if entry not in unknown]
+    if begun:
+        rows = np.unique(np.concatenate([rows for rows in missing if len(rows) < len(split)]))
+        _extend(begun, rows, split, engine, work_dir, precision, run)
+
+
+def _extend(
+    entries: list[_Entry],
+    missing: np.ndarray,
+    split: Split,
+    engine: EngineName,
+    work_dir: str,
+    precision: Precision,
+    run: Run,
+) -> None:
+    """Of what earlier tables lack a table of its own is made first, and then all are put together.
+
+    Args:
+        missing: int (m,), the pictures that not each of them has.
+    """
     source = entries[0].about["data"]
     progress.note(
         f"features {split.name}: {len(split) - len(missing):,} of {len(split):,} pictures are known from earlier "
@@ -235,12 +255,22 @@ def _make(
     )
     new = split.subset(missing)
     parts = [_Entry.of(new, source, entry.backbone, work_dir, precision, entry.mirrored) for entry in entries]
-    if todo := [part for part in parts if len(new) and not part.read()]:
-        _compute(todo, new, engine, work_dir, precision, run)
+    with _alone(new, work_dir):
+        if todo := [part for part in parts if len(new) and not part.read()]:
+            _compute(todo, new, engine, work_dir, precision, run)
     for entry in entries:
-        shape = (entry.rows, entry.backbone.model.output_shape[-1])
+        shape, known = (
+            (entry.rows, entry.backbone.model.output_shape[-1]),
+            reuse.known(work_dir, entry.about, entry.hashes),
+        )
+        require(
+            not len(known.missing),
+            f"the tables in {work_dir} to stay while a new one is made of them",
+            f"{len(known.missing)} rows that are gone",
+            "the same command again",
+        )
         with Partial(entry.folder, shape, entry.about, entry.hashes) as whole:
-            for begin, features, made in reuse.known(work_dir, entry.about, entry.hashes).chunks(whole.rows):
+            for begin, features, made in known.chunks(whole.rows):
                 whole.add(begin, features, made.engine, len(features) / made.pictures_per_second)
             whole.finish()
     for part in parts:
@@ -265,7 +295,8 @@ def _compute(
             title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
             with progress.bar(title, total=len(split), unit="img", late=True) as advance:
                 receive = _Receiver([one for _, one in todo], advance)
-                run(features_of, split, wanted, engine, work_dir, precision, tell=receive)
+                bare = dataclasses.replace(split, thumbnails=None, sizes=None)  # which a task has no use for
+                run(features_of, bare, wanted, engine, work_dir, precision, tell=receive)
         for one in partials:
             one.finish()
 

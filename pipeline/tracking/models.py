@@ -48,7 +48,9 @@ class Scored:
     judged_by: str
 
 
-def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str], reject_below: float) -> str:
+def log(
+    client: MlflowClient, run: Run, model: keras.Model, class_names: Sequence[str], calibration: Mapping[str, float]
+) -> str:
     """Logs `model` (uint8 (n, h, w, 3) -> float32 (n, C) probabilities) to `run`. Returns its URI.
 
     Does what mlflow's Model.log does, in steps each of which can be tried again.
@@ -60,7 +62,7 @@ def log(client: MlflowClient, run: Run, model: keras.Model, class_names: Sequenc
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/model"
             description = Model(logged.artifact_location, run_id, model_uuid=model_id, model_id=model_id)
-            _save(path, description, model, {"class_names": list(class_names), "reject_below": reject_below})
+            _save(path, description, model, {"class_names": list(class_names), **calibration})
             waiting(lambda: client.log_model_artifacts(model_id, path))
         text = json.dumps(list(class_names), ensure_ascii=False, indent=1)
         waiting(lambda: client.log_text(run_id, text, CLASSES))

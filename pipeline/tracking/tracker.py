@@ -214,7 +214,7 @@ class Tracker(Reader):
         class_names: Sequence[str],
         registered_name: str = "",
         tags: Mapping[str, object] = MappingProxyType({}),
-        reject_below: float = 0.0,
+        calibration: Mapping[str, float] = MappingProxyType({}),
         val_score: float = math.nan,
         judged_by: str = "",
     ) -> str:
@@ -225,11 +225,12 @@ class Tracker(Reader):
 
         Args:
             tags: of the version.
-            reject_below: the probability below which none of the classes is to be answered.
+            calibration: temperature, which is in the model already, and reject_below, the probability below which none
+                of the classes is to be answered; they become a part of its metadata.
             val_score: what the version reached in validation.
             judged_by: by which score of which pictures that is.
         """
-        model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names, reject_below)
+        model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names, calibration)
         if registered_name:
             scored = models.Scored(model_uri, val_score, judged_by)
             models.register(self.client, run_id, scored, registered_name, tags)

@@ -14,7 +14,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 KEPT = 0.95  # of the right answers on validation pictures have at least the confidence that is asked for
-LARGEST = 100.0  # temperature, and one over the smallest; a head that is always right has no lowest crossentropy
+LARGEST = 100.0  # temperature, and one over the smallest
+ROUNDING = 1e-6  # of a probability: models answer in single precision
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,21 @@ class Calibration:
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """By logits (n, C), or log probabilities, of pictures that were not trained on, and their labels (n,)."""
-    rows, logits = np.arange(len(labels)), logits.astype(np.float64)
+    (count, classes), logits = logits.shape, logits.astype(np.float64)
     right = logits.argmax(axis=1) == labels
+    # Platt 1999, section 2.2: targets as if one more picture had been right and one wrong, or a head without a mistake
+    # would be taken for infallible.
+    others = 1 / ((count + 2) * (classes - 1))
+    targets = np.full(logits.shape, others)
+    targets[np.arange(count), labels] = (count + 1) / (count + 2)
 
     def crossentropy(log_temperature: float) -> float:
         """The mean over the pictures."""
-        return float(-log_softmax(logits * np.exp(-log_temperature), axis=1)[rows, labels].mean())
+        return float(-(targets * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1).mean())
 
     bound = np.log(LARGEST)
     found = minimize_scalar(crossentropy, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3})
     temperature = float(np.exp(found.x))
     confidence = np.exp(log_softmax(logits / temperature, axis=1).max(axis=1))
-    # A quantile that is one of the values, so that rounding rejects no picture that is to be kept.
     below = np.quantile(confidence[right], 1 - KEPT, method="lower") if right.any() else 0.0
-    return Calibration(temperature, float(below))
+    return Calibration(temperature, max(0.0, float(below) - ROUNDING))

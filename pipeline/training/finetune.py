@@ -90,9 +90,12 @@ class NetworkTrainer:
     def calibrate(self, trained: Network) -> Calibration:
         """Of a fit's `best`, by the validation pictures."""
         _train, val = self._cut
-        network = self._network(self._config, self._drawn)
+        at_once = min(self._config.batch_size, self._most_at_once)
+        config = dataclasses.replace(self._config, batch_size=at_once)
+        network = self._network(config, self._drawn)
         network.set_weights(trained)
-        probabilities = network.predict(self._batches(self._config, val, training=False), verbose=0)
+        with datasets.unreadable_named(self._dataset.train):
+            probabilities = network.predict(self._batches(config, val, training=False), verbose=0)
         return calibrate(np.log(np.maximum(probabilities, SMALLEST)), self._dataset.train.labels[val])
 
     def model(self, trained: Network, temperature: float = 1.0) -> keras.Model:

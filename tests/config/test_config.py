@@ -166,7 +166,9 @@ def test_few_pictures_are_cross_validated(settings, pictures, is_dealt, folds):
 
 
 def test_folds_where_a_person_keeps_a_val_or_networks_are_trained_are_refused():
-    with pytest.raises(UserError, match=r"where you keep pictures for validation yourself.*Try: --folds 1"):
+    with pytest.raises(
+        UserError, match=r"where you keep pictures for validation yourself.*--folds 5 with a val part.*Try: --folds 1"
+    ):
         SweepConfig(folds="5").fold_count(300, is_dealt=True)
     with pytest.raises(UserError, match="folds 5 with freeze_conv false"):
         SweepConfig(folds="5", freeze_conv=False)

@@ -104,8 +104,33 @@ def test_too_many_pictures_are_not_looked_at_one_by_one(dealt, monkeypatch, caps
     scene(3).save(dealt / "pics" / "test" / "cat" / "same.png")
     (dealt / "pics" / "train" / "dog" / "empty.png").write_bytes(b"")
     dataset = load(dealt)
-    assert (dataset.train.thumbnails, dataset.train.near) == (None, None)
+    assert (dataset.train.thumbnails, dataset.train.near_groups) == (None, None)
     assert dataset.train.suspects.tolist() == [20]
     assert audit.look(dataset).shared == 1
     assert "among 19 pictures at most, and not among these 21" in capsys.readouterr().err
     assert not (dealt / "work" / "thumbnails").exists() or len(list((dealt / "work" / "thumbnails").iterdir())) == 1
+
+
+def test_copies_in_a_val_that_a_person_has_dealt_are_told(dealt):
+    save(dealt / "pics" / "val", cat=range(30, 33), dog=range(33, 36))
+    assert audit.look(load(dealt)).lines() == []
+    scene(2).resize((80, 60)).save(dealt / "pics" / "val" / "cat" / "small.png")
+    [line] = audit.look(load(dealt)).lines()
+    assert line.startswith("1 of the val pictures are training pictures, or nearly so")
+
+
+def test_a_picture_as_thin_as_a_line_is_shown(dealt):
+    line = scene(7).resize((600, 1))
+    for name in ("one", "other"):
+        line.save(dealt / "pics" / "train" / "cat" / f"{name}.png")
+    assert set(contact_sheet.near_copies(load(dealt))["one"]) == {"train/cat/one.png"}
+
+
+def test_the_table_goes_when_the_pictures_are_mended(dealt):
+    broken = dealt / "pics" / "train" / "cat" / "broken.png"
+    broken.write_bytes(b"")
+    with pytest.raises(UserError):
+        audit.require_whole(load(dealt), f"{dealt}/work")
+    broken.unlink()
+    audit.require_whole(load(dealt), f"{dealt}/work")
+    assert not (dealt / "work" / "unreadable.csv").exists()

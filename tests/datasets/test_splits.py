@@ -165,7 +165,9 @@ def test_folds_depend_on_the_seed_alone() -> None:
 def test_what_belongs_together_is_in_one_fold() -> None:
     split = split_of(30, 30)
     groups = tuple(f"g{number // 4}" for number in range(60))
-    split = dataclasses.replace(split, groups=groups, near=np.array([[0, 59], [8, 30]]))
+    near = np.arange(60)
+    near[59], near[30] = 0, 8
+    split = dataclasses.replace(split, groups=groups, near_groups=near)
     folds = splits.folds(split, 5, 1)
     for name in set(groups):
         assert len({folds[row] for row in range(60) if groups[row] == name}) == 1
@@ -183,13 +185,22 @@ def test_a_class_that_is_one_group_has_no_folds() -> None:
 
 def test_near_copies_are_dealt_to_one_side() -> None:
     split = split_of(40, 40)
-    near = np.array([[number, number + 1] for number in range(0, 80, 2)])
+    near = np.arange(80) // 2
     for seed in range(5):
-        train, val = splits.cut(dataclasses.replace(split, near=near), 0.3, seed)
+        train, val = splits.cut(dataclasses.replace(split, near_groups=near), 0.3, seed)
         assert not {number // 2 for number in train} & {number // 2 for number in val}
 
 
-def test_a_part_of_a_split_keeps_the_pairs_that_are_whole() -> None:
-    split = dataclasses.replace(split_of(5, 5), near=np.array([[0, 3], [2, 9], [4, 5]]))
-    part = split.subset(np.array([0, 2, 3, 5, 9]))
-    assert part.near.tolist() == [[0, 2], [1, 4]]
+def test_a_part_of_a_split_keeps_together_what_is_left_of_a_group() -> None:
+    split = dataclasses.replace(split_of(5, 5), near_groups=np.array([0, 0, 0, 3, 4, 4, 6, 7, 8, 9]))
+    together = splits.together(split.subset(np.array([0, 2, 4, 5, 9])))
+    assert together[0] == together[1]
+    assert together[2] == together[3]
+    assert len(np.unique(together)) == 3
+
+
+def test_a_class_whose_groups_all_fell_into_one_fold_is_refused() -> None:
+    labels = np.array([0, 0, 1, 1], np.int32)
+    split = dataclasses.replace(split_of(2, 2), labels=labels, groups=("a", "b", "a", "a"))
+    with pytest.raises(UserError, match="number 1"):
+        splits.folds(split, 2, 0)

@@ -63,7 +63,7 @@ def check_model(tracker) -> None:
         uri = tracker.log_model(run_id, model, ["ant", "bee", "cæt"], registered_name="folder:a/b-mobilenet_0.5_32")
     served = mlflow.pyfunc.load_model(uri)
     aliased = mlflow.pyfunc.load_model("models:/folder-a-b-mobilenet_0.5_32@best")
-    assert served.metadata.metadata == {"class_names": ["ant", "bee", "cæt"], "reject_below": 0.0}
+    assert served.metadata.metadata == {"class_names": ["ant", "bee", "cæt"]}
     for size in ((20, 30), (100, 64)):
         pictures = np.random.default_rng(0).integers(0, 256, (4, *size, 3)).astype(np.uint8)
         expected = model.predict(pictures, verbose=0)

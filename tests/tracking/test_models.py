@@ -52,7 +52,9 @@ def register(tracker, model):
 
     def one(val_top1: float, pictures: str, **tags: object) -> None:
         with tracker.run("cell", "cell") as run_id:
-            tracker.log_model(run_id, model, ["a", "b"], "folder:pics", tags, 0.25, val_top1, pictures)
+            tracker.log_model(
+                run_id, model, ["a", "b"], "folder:pics", tags, {"reject_below": 0.25}, val_top1, pictures
+            )
 
     return one
 

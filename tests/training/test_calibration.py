@@ -32,10 +32,11 @@ def test_of_the_right_answers_as_many_are_kept_as_is_promised():
     assert (confidence[~right] >= found.reject_below).mean() < kept.mean()  # more of the wrong ones are withheld
 
 
-def test_a_head_that_is_always_right_has_a_temperature_still():
-    found = calibrate(np.eye(4) * 10, np.arange(4))
-    assert 0 < found.temperature < 1
-    assert found.reject_below == pytest.approx(1)
+def test_a_head_that_is_always_right_is_not_taken_for_infallible():
+    found = calibrate(np.tile(np.eye(4) * 10, (5, 1)), np.tile(np.arange(4), 5))
+    confidence = 1 / (1 + 3 * np.exp(-10 / found.temperature))
+    assert confidence == pytest.approx(21 / 22, abs=0.002)  # of twenty right ones, one more right and one wrong
+    assert 0.9 < found.reject_below < confidence
 
 
 def test_a_head_that_is_never_right_withholds_nothing():
