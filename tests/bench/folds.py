@@ -1,0 +1,108 @@
+"""Whether folds choose better heads than one val part: searches on small draws of real pictures, and their tests.
+
+    python -m tests.bench.folds [--draws 20]
+
+Each draw is searched twice with the same seed, with one val and with five folds, 40 trials, at 0.75-224; each winner is
+trained on all pictures of the draw and tested on the whole test split. An hour on two cores; features are made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+import time
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import t
+
+from pipeline import datasets
+from pipeline.config import SweepConfig
+from pipeline.datasets import Dataset, splits
+from pipeline.features.table import load_table
+from pipeline.shell import cli, progress
+from pipeline.training.frozen import HeadTrainer
+from tests.bench.heads import REAL_DATA
+from tuning import rounds, sampling, search_space, studies, tasks
+
+DRAWN = (("cifar10", 300), ("cifar10", 1000), ("stanford_dogs", 300), ("stanford_dogs", 1000))
+POOL = {"cifar10": 12_000, "stanford_dogs": 0}  # training pictures that are drawn from; 0: all
+FIRST_DRAW = 1000  # seed of the first draw of pictures
+SPACE = search_space.distributions(finetunes=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--draws", type=int, default=20)
+    draws = parser.parse_args().draws
+    if not REAL_DATA.exists():
+        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    table = Table(title=f"{draws} draws each, test top-1 in %")
+    for column in ("pictures", "one val", "five folds", "difference", "its val, their val", "seconds"):
+        table.add_column(column, justify="left" if column == "pictures" else "right")
+    with tempfile.TemporaryDirectory() as folder, progress.no_bars():
+        for name, count in DRAWN:
+            table.add_row(f"{name}, {count:,}", *_row(name, count, draws, folder))
+    Console().print(table)
+
+
+def _row(name: str, count: int, draws: int, folder: str) -> list[str]:
+    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
+    config = SweepConfig(
+        **{"dataset": name, "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder, "weights": weights},
+        **{"alphas": (0.75,), "resolutions": (224,), "train_limit": POOL[name]},
+    )
+    pool = datasets.load(config)
+    HeadTrainer(config.train_config(config.cells[0]), pool)  # makes the table that all draws take their rows from
+    found = np.array([_pair(config, pool, count, draw) for draw in range(draws)])  # (draws, 2, [test, val, seconds])
+    one, five = found[:, 0, 0], found[:, 1, 0]
+    half = t.ppf(0.975, draws - 1) * (five - one).std(ddof=1) / np.sqrt(draws)
+    low, high = (100 * ((five - one).mean() + side * half) for side in (-1, 1))
+    means = found.mean(axis=0)
+    return [
+        f"{100 * means[0, 0]:.1f}",
+        f"{100 * means[1, 0]:.1f}",
+        f"{100 * (five - one).mean():+.1f} [{low:.1f}, {high:.1f}]",
+        f"{100 * means[0, 1]:.1f}, {100 * means[1, 1]:.1f}",
+        f"{means[0, 2]:.1f}, {means[1, 2]:.1f}",
+    ]
+
+
+def _pair(config: SweepConfig, pool: Dataset, count: int, draw: int) -> list[tuple[float, float, float]]:
+    rows = splits.draw(pool.train.labels, count, FIRST_DRAW + draw)
+    drawn = dataclasses.replace(pool, train=pool.train.subset(rows))
+    return [_searched(dataclasses.replace(config, seed=draw), drawn, folds) for folds in (1, 5)]
+
+
+def _searched(config: SweepConfig, dataset: Dataset, folds: int) -> tuple[float, float, float]:
+    """Test top-1 of the winner, its validation top-1, and the seconds of the search and the final training."""
+    base = config.train_config(config.cells[0])
+    trainer, begun = HeadTrainer(base, dataset, folds=folds), time.perf_counter()
+    ended: dict[int, FrozenTrial] = {}
+    pruner = sampling.pruner_of(config.pruner, config.epochs)
+    while current := rounds.next_round(ended, config.trials - len(ended), config.round_size, together=True):
+        memory = sampling.round_study("bench", list(ended.values()), SPACE, config.seed, pruner)
+        for task in current.tasks:
+            trials = sampling.draw(memory, SPACE, current.asked)
+            configs = [search_space.train_config(base, trial.params) for trial in trials]
+            outcomes = tasks.fit_trials(trainer, configs, trials, tell=lambda _epoch: None)
+            for index, trial, outcome in zip(task.indices, trials, outcomes, strict=True):
+                ended[index] = outcome.as_trial(trial, index, (task.first, task.size), None)
+    winner = studies.best(list(ended.values()), "bench")
+    fit = winner.user_attrs[studies.FIT]
+    rates = np.array(fit["curves"]["learning_rate"][: fit["best_epoch"]])
+    (head,) = trainer.refit(search_space.train_config(base, winner.params), rates).best
+    seconds = time.perf_counter() - begun
+    test = load_table(dataset.test, dataset.source, trainer.backbone, config.work_dir).features
+    top1 = np.mean((test @ head.kernel + head.bias).argmax(axis=1) == dataset.test.labels)
+    return float(top1), float(winner.value or 0), seconds
+
+
+if __name__ == "__main__":
+    cli.run(main)
