@@ -19,7 +19,7 @@ Folds = Literal["auto", "1", "5"]
 HEADS_OF_A_ROUND = 8  # README: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
-FEW_PICTURES = 1000  # of train and val, up to which folds were measured to choose the better heads; see README
+FEW_PICTURES = 1000  # of train and val, up to which folds choose better heads (docs/pictures.md)
 
 
 @dataclass(frozen=True, kw_only=True)
