@@ -7,13 +7,16 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.shell.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.features.extract import Made
 
 CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
 SUFFIX = ".part"  # of its folder
@@ -164,6 +167,26 @@ class Partial:
 
     def _bytes(self, rows: int) -> int:
         return rows * self._shape[1] * 4
+
+
+class Receiver:
+    """Files what a pass tells of, and moves the bar; pictures that it has been told of before count for nothing."""
+
+    def __init__(self, partials: list[Partial], advance: Callable[[int], None]) -> None:
+        self._partials, self._advance = partials, advance
+        self._done, self._is_ready = min(one.rows for one in partials), False
+
+    def __call__(self, made: Made) -> None:
+        """The next features."""
+        if not self._is_ready:
+            self._advance(self._done)
+            self._is_ready = True
+        for one, features, engine in zip(self._partials, made.features, made.engines, strict=True):
+            if features is not None:
+                one.add(made.begin, features, engine, made.seconds)
+        end = max(self._done, made.begin + made.count)
+        self._advance(end - self._done)
+        self._done = end
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.features.kept import Kept, tables
 from pipeline.features.partial import CHUNK, HASHES, hash_of
+from pipeline.shell.errors import require
 
 # What table.json says that is no part of the recipe by which features were made.
 _OF_THE_PICTURES = frozenset({"data", "split", "pictures", "engine", "sha256", "pictures_per_second"})
@@ -51,7 +52,16 @@ class Known:
         return np.flatnonzero(self.where[:, 0] < 0)
 
     def chunks(self, begin: int) -> Iterator[tuple[int, np.ndarray, Source]]:
-        """From row `begin` on: first row, features (k, d), and the source of most of them. None may be missing."""
+        """From row `begin` on: first row, features (k, d), and the source of most of them.
+
+        Raises UserError where a row is missing, for a table may be removed while a new one is made of it.
+        """
+        require(
+            not len(self.missing),
+            "earlier tables to stay while a new one is made of them",
+            f"{len(self.missing)} rows that are gone",
+            "the same command again",
+        )
         for first in range(begin, len(self.where), CHUNK):
             part = self.where[first : first + CHUNK]
             features = np.empty((len(part), self.sources[0].features.shape[1]), np.float32)

@@ -26,12 +26,11 @@ from filelock import FileLock, Timeout
 from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split, reading
 from pipeline.features import reuse
-from pipeline.features.extract import Made, Wanted, features_of
+from pipeline.features.extract import Wanted, features_of
 from pipeline.features.kept import lock_of, tables
-from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
+from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, Receiver, hash_of
 from pipeline.networks.backbones import Backbone, preprocessing
 from pipeline.shell import progress
-from pipeline.shell.errors import require
 
 CELLS_AT_ONCE = 4  # whose tables one pass makes: their backbones are in memory together
 
@@ -259,18 +258,9 @@ def _extend(
         if todo := [part for part in parts if len(new) and not part.read()]:
             _compute(todo, new, engine, work_dir, precision, run)
     for entry in entries:
-        shape, known = (
-            (entry.rows, entry.backbone.model.output_shape[-1]),
-            reuse.known(work_dir, entry.about, entry.hashes),
-        )
-        require(
-            not len(known.missing),
-            f"the tables in {work_dir} to stay while a new one is made of them",
-            f"{len(known.missing)} rows that are gone",
-            "the same command again",
-        )
+        shape = (entry.rows, entry.backbone.model.output_shape[-1])
         with Partial(entry.folder, shape, entry.about, entry.hashes) as whole:
-            for begin, features, made in known.chunks(whole.rows):
+            for begin, features, made in reuse.known(work_dir, entry.about, entry.hashes).chunks(whole.rows):
                 whole.add(begin, features, made.engine, len(features) / made.pictures_per_second)
             whole.finish()
     for part in parts:
@@ -294,28 +284,8 @@ def _compute(
             cells = list(dict.fromkeys(entry.backbone.cell.name for entry in entries))
             title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
             with progress.bar(title, total=len(split), unit="img", late=True) as advance:
-                receive = _Receiver([one for _, one in todo], advance)
+                receive = Receiver([one for _, one in todo], advance)
                 bare = dataclasses.replace(split, thumbnails=None, sizes=None)  # which a task has no use for
                 run(features_of, bare, wanted, engine, work_dir, precision, tell=receive)
         for one in partials:
             one.finish()
-
-
-class _Receiver:
-    """Files what a pass tells of, and moves the bar; pictures that it has been told of before count for nothing."""
-
-    def __init__(self, partials: list[Partial], advance: Callable[[int], None]) -> None:
-        self._partials, self._advance = partials, advance
-        self._done, self._is_ready = min(one.rows for one in partials), False
-
-    def __call__(self, made: Made) -> None:
-        """The next features."""
-        if not self._is_ready:
-            self._advance(self._done)
-            self._is_ready = True
-        for one, features, engine in zip(self._partials, made.features, made.engines, strict=True):
-            if features is not None:
-                one.add(made.begin, features, engine, made.seconds)
-        end = max(self._done, made.begin + made.count)
-        self._advance(end - self._done)
-        self._done = end
