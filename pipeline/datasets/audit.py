@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,7 +193,8 @@ def _listed(names: Sequence[str]) -> str:
 def _refuse(unreadable: Sequence[tuple[str, str]], work_dir: str) -> None:
     table = Path(work_dir, UNREADABLE)
     if not unreadable:
-        table.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # no folder, or a read-only one: what wants to write there tells
+            table.unlink()
         return
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
