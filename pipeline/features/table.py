@@ -230,7 +230,10 @@ def _make(
     begun = [entry for entry in entries if entry not in unknown]
     if begun:
         rows = np.unique(np.concatenate([rows for rows in missing if len(rows) < len(split)]))
-        _extend(begun, rows, split, engine, work_dir, precision, run)
+        if len(rows) == len(split):  # each has what another lacks
+            _compute(begun, split, engine, work_dir, precision, run)
+        else:
+            _extend(begun, rows, split, engine, work_dir, precision, run)
 
 
 def _extend(

@@ -139,3 +139,12 @@ def test_copies_of_a_known_picture_are_known(backbone, tmp_path):
     made = load_table(twice, "noise:1", backbone, str(tmp_path), run=counted(computed))
     assert computed == []
     np.testing.assert_array_equal(made.features[:4], made.features[4:])
+
+
+def test_cells_that_have_what_the_other_lacks_are_computed_in_one_pass(backbone, larger, tmp_path, whole):
+    load(part(np.arange(20)), backbone, tmp_path)
+    load(part(np.arange(20, 40)), larger, tmp_path)
+    computed: list[int] = []
+    made = load_table(ALL, "noise:1", backbone, str(tmp_path), beside=[larger], run=counted(computed))
+    assert computed == [40]
+    np.testing.assert_allclose(made.features, whole, atol=1e-5)
