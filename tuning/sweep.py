@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Studies = dict[Cell, CellStudy]
 
 _BYTES = 4  # of a float32
+_HASH_BYTES = 32  # of a picture, kept beside its features
 
 
 def sweep(
@@ -155,7 +156,7 @@ def _require_disk(config: SweepConfig, dataset: Dataset) -> None:
     if config.weights == "none":
         return
     rows = (len(dataset.train) + (dataset.num_test or 0)) * (2 if config.views == "flip" else 1)
-    wanted = {cell.name: rows * sizes.of(cell).features * _BYTES for cell in config.cells}
+    wanted = {cell.name: rows * (sizes.of(cell).features * _BYTES + _HASH_BYTES) for cell in config.cells}
     for one in kept.tables(config.work_dir):
         of_ours = one.about.get("pictures") == dataset.train.digest
         if (of_ours or _is_test(one, dataset)) and one.about.get("cell") in wanted:

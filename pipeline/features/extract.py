@@ -37,12 +37,12 @@ class Wanted:
 
     Attributes:
         mirrored: of the pictures' mirror images. Resizing is symmetric, so they are mirrored after it.
-        begin: the first row that is wanted; those before it are there already.
+        lacks: bool (n,), of which pictures of the split; None means all.
     """
 
     backbone: Backbone
     mirrored: bool = False
-    begin: int = 0
+    lacks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Made:
     """What a pass tells of: the features of the next few pictures.
 
     Attributes:
-        begin: row of the first of them.
+        begin: position in the split of the first of them.
         count: how many pictures.
-        features: float32 (count, d) for each of the wanted, or None where these rows are not wanted.
+        features: float32 (k, d) for each of the wanted, of those pictures that it lacks; None where it lacks none.
         engines: the name of what made them, for each of the wanted.
         seconds: since the pictures before them were done, or since the engines were ready.
     """
@@ -73,11 +73,10 @@ def features_of(
     *,
     tell: Callable[[Made], None],
 ) -> None:
-    """Computes features of `split` from the first row wanted to the last picture. A task: it writes nothing
-    but LiteRT's models, which this machine may need again.
+    """Computes features of `split`. A task: it writes nothing but LiteRT's models, which this machine may need again.
 
     Args:
-        wanted: one or more.
+        wanted: one or more. Every picture is decoded, so each should be lacked by one of them.
         work_dir: where this machine keeps LiteRT's converted models.
         tell: called once with no pictures when the engines are ready, and then with one batch of features after the
             other, in the order of the pictures.
@@ -86,8 +85,8 @@ def features_of(
         UserError: a picture cannot be decoded (it is named), there is no such engine, no GPU for mixed precision, or no
             memory.
     """
-    begin = min(one.begin for one in wanted)
-    batches = _batches(split, begin, [one.backbone.cell for one in wanted])
+    begin = 0
+    batches = _batches(split, [one.backbone.cell for one in wanted])
     first = next(batches)
     mine = _engines(wanted, engine, work_dir, first, precision)
     lanes = [
@@ -112,9 +111,9 @@ def features_of(
         batch: Pictures | None = first
         while batch is not None:
             count = len(next(iter(batch.values())))
+            lacks = [_lacked(one, begin, count) for one in wanted]
             futures = [
-                pool.submit(lane, batch) if one.begin <= begin else None
-                for one, lane in zip(wanted, lanes, strict=True)
+                pool.submit(lane, batch, rows) if rows.any() else None for rows, lane in zip(lacks, lanes, strict=True)
             ]
             pending.append((begin, count, futures))
             begin += count
@@ -137,9 +136,15 @@ def _engines(
     return [made[id(one.backbone)] for one in wanted]
 
 
-def _features(engine: Engine, form: str, mirrored: bool, pictures: Pictures) -> np.ndarray:
-    """float32 (n, d)."""
-    return engine(np.ascontiguousarray(pictures[form][:, :, ::-1]) if mirrored else pictures[form])
+def _lacked(one: Wanted, begin: int, count: int) -> np.ndarray:
+    """bool (count,): which of the pictures from `begin` on are to be computed."""
+    return np.ones(count, bool) if one.lacks is None else one.lacks[begin : begin + count]
+
+
+def _features(engine: Engine, form: str, mirrored: bool, pictures: Pictures, lacks: np.ndarray) -> np.ndarray:
+    """float32 (k, d), of the k pictures that are lacked."""
+    shown = pictures[form] if lacks.all() else pictures[form][lacks]
+    return engine(np.ascontiguousarray(shown[:, :, ::-1]) if mirrored else shown)
 
 
 def _form(cell: Cell) -> str:
@@ -147,14 +152,13 @@ def _form(cell: Cell) -> str:
     return f"{cell.resolution},{preprocessing(cell)}"
 
 
-def _batches(split: Split, begin: int, cells: Sequence[Cell]) -> Iterator[Pictures]:
-    """The pictures from `begin` on, in every form that one of `cells` wants."""
+def _batches(split: Split, cells: Sequence[Cell]) -> Iterator[Pictures]:
+    """The pictures, in every form that one of `cells` wants."""
     wanted = {_form(cell): cell for cell in cells}
     options = tf.data.Options()
     options.autotune.ram_budget = BUFFER_BYTES
-    rows = np.arange(begin, len(split)) if begin else None
     pictures = (
-        split.pictures(rows)
+        split.pictures()
         .map(
             lambda image, _label: {form: preprocess(image, cell) for form, cell in wanted.items()},
             num_parallel_calls=cores(),

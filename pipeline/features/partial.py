@@ -7,21 +7,19 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from pipeline.shell.errors import UserError
 
-if TYPE_CHECKING:
-    from pipeline.features.extract import Made
-
-CHUNK = 1024  # rows; a few seconds of work; a multiple of what is added at once
+CHUNK = 1024  # rows, or a few more; some seconds of work
 SUFFIX = ".part"  # of its folder
 ABOUT = "table.json"  # what the table is of; of a whole one also by what, how fast, and its hash
 HASHES = "hashes.npy"  # of the pictures, uint8 (n, 32): their rows serve other tables; see reuse.py
+AND = " and "  # between the names of engines
 JOURNAL = "journal.jsonl"  # a line for each chunk: rows, sha256, engine, seconds
 
 
@@ -44,7 +42,8 @@ class Partial:
         self._folder, self._shape, self._about, self._hashes = folder, shape, about, hashes
         self._beside = folder.with_name(f"{folder.name}{SUFFIX}")
         self._buffer: list[np.ndarray] = []
-        self._seconds = 0.0  # that the buffer took
+        self._engines: set[str] = set()  # that made what is in the buffer
+        self._seconds = 0.0  # that it took
         # Written through a file, not a memory map: on a full disk the map would end the process with SIGBUS.
         with _named(self._beside):
             self._file, self._journal, self._lines = self._open()
@@ -63,16 +62,21 @@ class Partial:
         """Whether all rows are there."""
         return self.rows == self._shape[0]
 
+    @property
+    def next_row(self) -> int:
+        """The first that was not added yet."""
+        return self.rows + sum(map(len, self._buffer))
+
     def add(self, begin: int, features: np.ndarray, engine: str, seconds: float) -> None:
         """Takes the rows from `begin` on, float32 (m, d); those that it has already are passed over.
 
         Args:
-            engine: what made them.
+            engine: what made them, or several joined by " and ".
             seconds: that it took for them.
 
         Raises UserError where they are not finite; then nothing will ever come of these weights, and all is removed.
         """
-        next_row = self.rows + sum(map(len, self._buffer))
+        next_row = self.next_row
         if begin < next_row:  # a task that died is run again from where it began
             return
         if begin > next_row:
@@ -83,11 +87,12 @@ class Partial:
                 f"wanted finite features of {self._about['cell']}. Received: NaN or infinity. Try: other --weights"
             )
         self._buffer.append(features)
+        self._engines.update(engine.split(AND))
         self._seconds += seconds
         if next_row + len(features) - self.rows >= CHUNK or next_row + len(features) == self._shape[0]:
             with _named(self._beside):
-                self._append(np.concatenate(self._buffer), engine)
-            self._buffer, self._seconds = [], 0.0
+                self._append(np.concatenate(self._buffer))
+            self._buffer, self._engines, self._seconds = [], set(), 0.0
 
     def finish(self) -> None:
         """Puts the table in its place. Needs all rows."""
@@ -95,12 +100,13 @@ class Partial:
         seconds = sum(line["seconds"] for line in self._lines)
         about = {
             **self._about,
-            "engine": " and ".join(sorted({line["engine"] for line in self._lines})),
+            "engine": AND.join(sorted({one for line in self._lines for one in line["engine"].split(AND)})),
             "sha256": hash_of(self._beside / "features.npy"),
             "pictures_per_second": self.rows / seconds,
         }
         with _named(self._beside):
-            np.save(self._beside / HASHES, self._hashes)
+            np.save(hashes := io.BytesIO(), self._hashes)  # which says nothing of a full disk
+            (self._beside / HASHES).write_bytes(hashes.getbuffer())
             (self._beside / ABOUT).write_text(json.dumps(about, indent=1))
         shutil.rmtree(self._folder, ignore_errors=True)
         self._beside.rename(self._folder)
@@ -111,14 +117,14 @@ class Partial:
         self.__exit__()
         shutil.rmtree(self._beside, ignore_errors=True)
 
-    def _append(self, chunk: np.ndarray, engine: str) -> None:
+    def _append(self, chunk: np.ndarray) -> None:
         written = chunk.astype("<f4").tobytes()
         self._file.write(written)
         self._file.flush()  # before the journal says that it is there
         line = {
             "rows": len(chunk),
             "sha256": hashlib.sha256(written).hexdigest(),
-            "engine": engine,
+            "engine": AND.join(sorted(self._engines)),
             "seconds": self._seconds,
         }
         self._journal.write(json.dumps(line).encode() + b"\n")
@@ -167,26 +173,6 @@ class Partial:
 
     def _bytes(self, rows: int) -> int:
         return rows * self._shape[1] * 4
-
-
-class Receiver:
-    """Files what a pass tells of, and moves the bar; pictures that it has been told of before count for nothing."""
-
-    def __init__(self, partials: list[Partial], advance: Callable[[int], None]) -> None:
-        self._partials, self._advance = partials, advance
-        self._done, self._is_ready = min(one.rows for one in partials), False
-
-    def __call__(self, made: Made) -> None:
-        """The next features."""
-        if not self._is_ready:
-            self._advance(self._done)
-            self._is_ready = True
-        for one, features, engine in zip(self._partials, made.features, made.engines, strict=True):
-            if features is not None:
-                one.add(made.begin, features, engine, made.seconds)
-        end = max(self._done, made.begin + made.count)
-        self._advance(end - self._done)
-        self._done = end
 
 
 @contextlib.contextmanager

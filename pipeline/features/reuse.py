@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.features.kept import Kept, tables
-from pipeline.features.partial import CHUNK, HASHES, hash_of
-from pipeline.shell.errors import require
+from pipeline.features.partial import AND, CHUNK, HASHES, Partial, hash_of
 
 # What table.json says that is no part of the recipe by which features were made.
 _OF_THE_PICTURES = frozenset({"data", "split", "pictures", "engine", "sha256", "pictures_per_second"})
@@ -47,28 +46,51 @@ class Known:
     where: np.ndarray
 
     @property
-    def missing(self) -> np.ndarray:
-        """int (m,), rows that none has."""
-        return np.flatnonzero(self.where[:, 0] < 0)
+    def lacks(self) -> np.ndarray:
+        """bool (n,), rows that none has."""
+        return self.where[:, 0] < 0
 
-    def chunks(self, begin: int) -> Iterator[tuple[int, np.ndarray, Source]]:
-        """From row `begin` on: first row, features (k, d), and the source of most of them.
-
-        Raises UserError where a row is missing, for a table may be removed while a new one is made of it.
-        """
-        require(
-            not len(self.missing),
-            "earlier tables to stay while a new one is made of them",
-            f"{len(self.missing)} rows that are gone",
-            "the same command again",
-        )
-        for first in range(begin, len(self.where), CHUNK):
-            part = self.where[first : first + CHUNK]
+    def chunks(self, begin: int, end: int) -> Iterator[tuple[int, np.ndarray, str, float]]:
+        """The rows from `begin` to `end`, of which none may be missing, as Partial.add takes them."""
+        for first in range(begin, end, CHUNK):
+            part = self.where[first : min(first + CHUNK, end)]
+            if (part[:, 0] < 0).any():
+                raise ValueError(f"wanted known rows from {first} on. Received: {(part[:, 0] < 0).sum()} that none has")
             features = np.empty((len(part), self.sources[0].features.shape[1]), np.float32)
+            engines, seconds = set(), 0.0
             for number in np.unique(part[:, 0]):
-                rows = part[:, 0] == number
-                features[rows] = self.sources[number].features[part[rows, 1]]
-            yield first, features, self.sources[np.bincount(part[:, 0]).argmax()]
+                rows, source = part[:, 0] == number, self.sources[number]
+                features[rows] = source.features[part[rows, 1]]
+                engines.add(source.engine)
+                seconds += rows.sum() / source.pictures_per_second
+            yield first, features, AND.join(sorted(engines)), float(seconds)
+
+
+class Filled:
+    """A table on its way, to which known rows are copied, and the others added when they are computed.
+
+    Attributes:
+        lacks: bool (n,), rows that are still to be computed.
+    """
+
+    def __init__(self, partial: Partial, rows: Known) -> None:
+        self._partial, self._known = partial, rows
+        self.lacks = rows.lacks & (np.arange(len(rows.where)) >= partial.rows)
+
+    def add(self, rows: np.ndarray, features: np.ndarray, engine: str, seconds: float) -> None:
+        """Takes what was computed next of `lacks`: rows, int (k,), ascending, and features, float32 (k, d)."""
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) > 1) + 1):
+            self._copy(rows[part[0]])
+            self._partial.add(int(rows[part[0]]), features[part], engine, seconds * len(part) / len(rows))
+
+    def finish(self) -> None:
+        """Puts the table in its place. Needs all that it lacked."""
+        self._copy(len(self.lacks))
+        self._partial.finish()
+
+    def _copy(self, end: int) -> None:
+        for chunk in self._known.chunks(self._partial.next_row, end):
+            self._partial.add(*chunk)
 
 
 def known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> Known:
@@ -88,12 +110,12 @@ def known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> Known:
     return Known(tuple(sources), where)
 
 
-def count_known(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> int:
-    """How many of these pictures `known` would find, by what tables say; none of them is read."""
+def told(work_dir: str, about: Mapping[str, str], hashes: np.ndarray) -> np.ndarray:
+    """bool (n,): which of these pictures `known` would find, by what tables say; none of them is read."""
     found = np.zeros(len(hashes), bool)
     for kept in _alike(work_dir, about):
         found |= _rows_of(kept.path, hashes) >= 0
-    return int(found.sum())
+    return found
 
 
 def _alike(work_dir: str, about: Mapping[str, str]) -> Iterator[Kept]:

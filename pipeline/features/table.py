@@ -14,11 +14,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -26,9 +25,10 @@ from filelock import FileLock, Timeout
 from pipeline.config import EngineName, Precision, Views
 from pipeline.datasets import Split, reading
 from pipeline.features import reuse
-from pipeline.features.extract import Wanted, features_of
+from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.features.kept import lock_of, tables
-from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, Receiver, hash_of
+from pipeline.features.partial import ABOUT, JOURNAL, SUFFIX, Partial, hash_of
+from pipeline.features.reuse import Filled, Known
 from pipeline.networks.backbones import Backbone, preprocessing
 from pipeline.shell import progress
 
@@ -59,6 +59,13 @@ class FeatureTable:
     features: np.ndarray
     pictures_per_second: float
     mirrored: FeatureTable | None = None
+
+
+class Left(NamedTuple):
+    """Rows of a table that are still to be made."""
+
+    computed: int
+    copied: int
 
 
 def load_table(
@@ -110,10 +117,13 @@ def rows_left(
     work_dir: str,
     views: Views = "none",
     precision: Precision = "float32",
-) -> int:
-    """How many rows `load_table` would still compute, of both views, if nobody else were at it; no table is read."""
+) -> Left:
+    """How many rows `load_table` would still compute, of both views, if nobody else were at it, and how many it would
+    copy from earlier tables; of no table the features are read.
+    """
     entries = _Entry.all(split, source, backbone, work_dir, views, precision)
-    return sum(entry.rows_left(work_dir) for entry in entries)
+    computed, copied = zip(*(entry.rows_left(work_dir) for entry in entries), strict=True)
+    return Left(sum(computed), sum(copied))
 
 
 def has_table(name: str, source: str, backbone: Backbone, work_dir: str) -> bool:
@@ -170,17 +180,16 @@ class _Entry:
         """One for each picture."""
         return len(self.hashes)
 
-    def rows_left(self, work_dir: str) -> int:
-        """Those behind the last whole chunk, or that no other table has."""
+    def rows_left(self, work_dir: str) -> tuple[int, int]:
+        """Of those behind the last whole chunk: how many are to be computed, and how many other tables have."""
         if self.folder.exists():
-            return 0
-        if reused := reuse.count_known(work_dir, self.about, self.hashes):
-            return self.rows - reused
-        rows = self.rows
+            return 0, 0
+        done = 0
         with contextlib.suppress(OSError, ValueError, KeyError):  # none yet, or half a line as left by a kill
             for line in (self.folder.with_name(f"{self.folder.name}{SUFFIX}") / JOURNAL).read_text().splitlines():
-                rows -= json.loads(line)["rows"]
-        return rows
+                done += json.loads(line)["rows"]
+        copied = int(reuse.told(work_dir, self.about, self.hashes)[done:].sum())
+        return self.rows - done - copied, copied
 
     def read(self) -> FeatureTable | None:
         """None where it is missing or damaged."""
@@ -222,73 +231,67 @@ def _alone(split: Split, work_dir: str) -> Iterator[None]:
 def _make(
     entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
 ) -> None:
-    """Those of which earlier tables have rows are extended; the others are computed in a pass of their own."""
-    missing = [reuse.known(work_dir, entry.about, entry.hashes).missing for entry in entries]
-    unknown = [entry for entry, rows in zip(entries, missing, strict=True) if len(rows) == len(split)]
-    if unknown:
-        _compute(unknown, split, engine, work_dir, precision, run)
-    begun = [entry for entry in entries if entry not in unknown]
-    if begun:
-        rows = np.unique(np.concatenate([rows for rows in missing if len(rows) < len(split)]))
-        if len(rows) == len(split):  # each has what another lacks
-            _compute(begun, split, engine, work_dir, precision, run)
-        else:
-            _extend(begun, rows, split, engine, work_dir, precision, run)
-
-
-def _extend(
-    entries: list[_Entry],
-    missing: np.ndarray,
-    split: Split,
-    engine: EngineName,
-    work_dir: str,
-    precision: Precision,
-    run: Run,
-) -> None:
-    """Of what earlier tables lack a table of its own is made first, and then all are put together.
-
-    Args:
-        missing: int (m,), the pictures that not each of them has.
-    """
-    source = entries[0].about["data"]
-    progress.note(
-        f"features {split.name}: {len(split) - len(missing):,} of {len(split):,} pictures are known from earlier "
-        f"tables, {len(missing):,} are new"
-    )
-    new = split.subset(missing)
-    parts = [_Entry.of(new, source, entry.backbone, work_dir, precision, entry.mirrored) for entry in entries]
-    with _alone(new, work_dir):
-        if todo := [part for part in parts if len(new) and not part.read()]:
-            _compute(todo, new, engine, work_dir, precision, run)
-    for entry in entries:
-        shape = (entry.rows, entry.backbone.model.output_shape[-1])
-        with Partial(entry.folder, shape, entry.about, entry.hashes) as whole:
-            for begin, features, made in reuse.known(work_dir, entry.about, entry.hashes).chunks(whole.rows):
-                whole.add(begin, features, made.engine, len(features) / made.pictures_per_second)
-            whole.finish()
-    for part in parts:
-        shutil.rmtree(part.folder, ignore_errors=True)
-
-
-def _compute(
-    entries: list[_Entry], split: Split, engine: EngineName, work_dir: str, precision: Precision, run: Run
-) -> None:
-    """By the network, in one pass over the pictures."""
+    """In one pass over the pictures that one of the tables has no features of, neither here nor in an earlier table."""
     with contextlib.ExitStack() as files:
-        partials = []
-        for entry in entries:
+        known = [reuse.known(work_dir, entry.about, entry.hashes) for entry in entries]
+        filled = []
+        for entry, rows in zip(entries, known, strict=True):
             if entry.folder.exists():
                 progress.note(f"feature table {entry.folder.name} is damaged; making it again")
             shape = (entry.rows, entry.backbone.model.output_shape[-1])
-            partials.append(files.enter_context(Partial(entry.folder, shape, entry.about, entry.hashes)))
-        todo = [(entry, one) for entry, one in zip(entries, partials, strict=True) if not one.is_whole]
-        if todo:
-            wanted = [Wanted(entry.backbone, entry.mirrored, one.rows) for entry, one in todo]
-            cells = list(dict.fromkeys(entry.backbone.cell.name for entry in entries))
-            title = f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
-            with progress.bar(title, total=len(split), unit="img", late=True) as advance:
-                receive = Receiver([one for _, one in todo], advance)
+            filled.append(Filled(files.enter_context(Partial(entry.folder, shape, entry.about, entry.hashes)), rows))
+        _tell_known(entries, known, split)
+        if todo := [(entry, one) for entry, one in zip(entries, filled, strict=True) if one.lacks.any()]:
+            total = int(np.any([one.lacks for one in known], axis=0).sum())
+            with progress.bar(_title(split, entries), total=total, unit="img", late=True) as advance:
+                lacked = np.flatnonzero(np.any([one.lacks for _, one in todo], axis=0))
+                receive = _Receiver([one for _, one in todo], lacked, total - len(lacked), advance)
+                wanted = [Wanted(entry.backbone, entry.mirrored, one.lacks[lacked]) for entry, one in todo]
                 bare = dataclasses.replace(split, thumbnails=None, sizes=None)  # which a task has no use for
-                run(features_of, bare, wanted, engine, work_dir, precision, tell=receive)
-        for one in partials:
+                some = bare if len(lacked) == len(split) else bare.subset(lacked)
+                run(features_of, some, wanted, engine, work_dir, precision, tell=receive)
+        for one in filled:
             one.finish()
+
+
+def _tell_known(entries: list[_Entry], known: list[Known], split: Split) -> None:
+    """One line, where there is anything to tell."""
+    told = [(entry, rows.lacks) for entry, rows in zip(entries, known, strict=True) if not rows.lacks.all()]
+    if told:
+        new = int(np.any([lacks for _, lacks in told], axis=0).sum())
+        progress.note(
+            f"{_title(split, [entry for entry, _ in told])}: {len(split) - new:,} of {len(split):,} pictures are known "
+            f"from earlier tables, {new:,} are new"
+        )
+
+
+def _title(split: Split, entries: list[_Entry]) -> str:
+    cells = list(dict.fromkeys(entry.backbone.cell.name for entry in entries))
+    return f"features {split.name} {cells[0] if len(cells) == 1 else f'of {len(cells)} cells'}"
+
+
+class _Receiver:
+    """Files what a pass tells of, and moves the bar; pictures that it has been told of before count for nothing.
+
+    Args:
+        rows: int (m,), where the pictures of the pass are in the split.
+        done: pictures that the bar counts, and an earlier start has passed.
+    """
+
+    def __init__(self, filled: list[Filled], rows: np.ndarray, done: int, advance: Callable[[int], None]) -> None:
+        self._filled, self._rows, self._advance = filled, rows, advance
+        self._before, self._passed, self._is_ready = done, 0, False
+
+    def __call__(self, made: Made) -> None:
+        """The next features."""
+        if not self._is_ready:
+            self._advance(self._before)
+            self._is_ready = True
+        end = made.begin + made.count
+        rows = self._rows[made.begin : end]
+        for one, features, engine in zip(self._filled, made.features, made.engines, strict=True):
+            if features is not None:
+                mine = rows[one.lacks[rows]]
+                one.add(mine, features, engine, made.seconds * len(mine) / made.count)
+        self._advance(max(0, end - self._passed))
+        self._passed = max(self._passed, end)

@@ -40,6 +40,16 @@ def test_a_table_and_its_engine_say_what_they_are_of(table, tiny, tmp_path):
     assert found.bytes > table.features.nbytes
 
 
+def test_tables_of_which_one_was_made_of_the_others_rows_are_listed_each_by_its_own_pictures(table, tiny, tmp_path):
+    fewer = SPLIT.subset(np.arange(4))
+    other = load_table(fewer, "noise:1", tiny, str(tmp_path), engine="litert")
+    found = {one.key: one for one in kept.tables(str(tmp_path))}
+    assert {key: one.kind for key, one in found.items()} == {table.key: "table", other.key: "table"}
+    assert [found[one.key].about["pictures"] for one in (table, other)] == [SPLIT.digest, fewer.digest]
+    kept.remove(found[table.key])
+    np.testing.assert_array_equal(load_table(fewer, "noise:1", tiny, str(tmp_path)).features, other.features)
+
+
 def test_half_a_table_is_told_from_a_whole_one(tmp_path):
     (tmp_path / "features").mkdir()
     with Partial(tmp_path / "features" / "key", (20, 3), {"cell": "mobilenet_0.25_32"}, np.zeros((20, 32), np.uint8)):

@@ -155,3 +155,26 @@ def test_rows_that_are_left_out_are_noticed(tmp_path):
 def test_half_a_table_says_what_it_is_of(tmp_path):
     half_made(tmp_path)
     assert json.loads((tmp_path / "key.part" / "table.json").read_text()) == {"cell": "mobilenet_0.25_32"}
+
+
+def test_hashes_that_a_full_disk_does_not_take_are_noticed(tmp_path):
+    """numpy's own writing would leave half of them and say nothing."""
+    half_made(tmp_path)
+    table = open_table(tmp_path)
+    table.add(16, ROWS[16:], "keras", 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as refusal:
+            table.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refusal.value.filename == str(tmp_path / "key.part")
+    assert complete(open_table(tmp_path), tmp_path)["engine"] == "keras and litert"
+
+
+def test_a_chunk_of_two_engines_names_both(tmp_path):
+    table = open_table(tmp_path)
+    table.add(0, ROWS[:2], "keras and litert", 1)
+    table.add(2, ROWS[2:20], "other", 1)
+    assert complete(table, tmp_path)["engine"] == "keras and litert and other"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.datasets.pictures import Split, from_arrays
-from pipeline.features import table
+from pipeline.features import partial
 from pipeline.features.table import here, load_table, rows_left
-from tests.features_of_noise import load, only_table, pictures, tables
+from tests.features_of_noise import dying_after, load, only_table, pictures, tables
 
 ALL = pictures(40)
 KNOWN = np.arange(0, 40, 2)
@@ -21,11 +25,11 @@ def part(rows: np.ndarray | list[int], name: str = "train") -> Split:
 
 
 def counted(computed: list[int]):
-    """A `run` that files how many pictures each pass was given."""
+    """A `run` that files of each pass how many pictures it is given, and of how many each table gets features."""
 
-    def run(task, split, *args, **kwargs):
-        computed.append(len(split))
-        return here(task, split, *args, **kwargs)
+    def run(task, split, wanted, *args, **kwargs):
+        computed.extend([len(split), *(int(one.lacks.sum()) for one in wanted)])
+        return here(task, split, wanted, *args, **kwargs)
 
     return run
 
@@ -39,14 +43,33 @@ def whole(backbone, tmp_path_factory) -> np.ndarray:
 def test_of_added_pictures_alone_features_are_computed(backbone, tmp_path, whole, capsys):
     load(part(KNOWN), backbone, tmp_path)
     capsys.readouterr()
-    assert rows_left(ALL, "noise:1", backbone, str(tmp_path)) == 20
+    assert rows_left(ALL, "noise:1", backbone, str(tmp_path)) == (20, 20)
     computed: list[int] = []
     made = load_table(ALL, "noise:1", backbone, str(tmp_path), run=counted(computed))
-    assert computed == [20]
-    np.testing.assert_allclose(made.features, whole, atol=1e-5)
-    np.testing.assert_array_equal(made.features[KNOWN], load(part(KNOWN), backbone, tmp_path).features)
-    assert "features train: 20 of 40 pictures are known from earlier tables, 20 are new" in capsys.readouterr().err
-    assert tables(tmp_path) == 2  # what was made of the new ones alone is gone
+    assert computed == [20, 20]
+    np.testing.assert_array_equal(made.features, whole)
+    line = "features train mobilenet_0.25_32: 20 of 40 pictures are known from earlier tables, 20 are new"
+    assert capsys.readouterr().err.count(line) == 1
+    assert tables(tmp_path) == 2
+    assert rows_left(ALL, "noise:1", backbone, str(tmp_path)) == (0, 0)
+
+
+def test_nothing_is_said_where_nothing_is_reused(backbone, tmp_path, capsys):
+    for _ in range(2):
+        load(ALL, backbone, tmp_path)
+    assert "known" not in capsys.readouterr().err
+
+
+def test_known_pictures_are_not_decoded(backbone, tmp_path):
+    decoded: list[int] = []
+
+    def decode(picture: tf.Tensor) -> tf.Tensor:
+        picture = tf.numpy_function(lambda image: (decoded.append(1), image)[1], [picture], tf.uint8)
+        return tf.ensure_shape(picture, (20, 24, 3))
+
+    load(part(KNOWN), backbone, tmp_path)
+    load(dataclasses.replace(ALL, decode=decode), backbone, tmp_path)
+    assert len(decoded) == 20
 
 
 def test_what_is_left_of_pictures_and_what_moved_to_the_test_is_not_computed(backbone, tmp_path, whole):
@@ -71,17 +94,32 @@ def test_other_labels_of_the_same_pictures_cost_nothing(backbone, tmp_path):
 
 def test_another_network_has_no_use_for_them(backbone, larger, tmp_path):
     load(part(KNOWN), backbone, tmp_path)
-    assert rows_left(ALL, "noise:1", larger, str(tmp_path)) == 40
+    assert rows_left(ALL, "noise:1", larger, str(tmp_path)) == (40, 0)
 
 
-def test_cells_of_which_one_has_more_share_one_pass(backbone, larger, tmp_path, whole):
-    load(part(KNOWN), backbone, tmp_path)
-    load(part(np.arange(10)), larger, tmp_path)
-    computed: list[int] = []
-    made = load_table(ALL, "noise:1", backbone, str(tmp_path), beside=[larger], run=counted(computed))
-    assert computed == [35]  # all but 0, 2, 4, 6 and 8, which both have
-    np.testing.assert_allclose(made.features, whole, atol=1e-5)
-    assert rows_left(ALL, "noise:1", larger, str(tmp_path)) == 0
+@pytest.mark.parametrize(
+    ("has", "other_has", "computed"),
+    [
+        (KNOWN, np.arange(10), [35, 20, 30]),  # all but 0, 2, 4, 6 and 8, which both have
+        (np.arange(20), np.arange(20, 40), [40, 20, 20]),
+        (KNOWN, [], [40, 20, 40]),
+        (np.arange(40), [3], [39, 39]),
+    ],
+)
+def test_cells_that_lack_different_pictures_share_one_pass(
+    backbone, larger, tmp_path, whole, has, other_has, computed, capsys
+):
+    load(dataclasses.replace(part(has), labels=np.zeros(len(has), np.int32)), backbone, tmp_path)
+    if len(other_has):
+        load(part(other_has), larger, tmp_path)
+    capsys.readouterr()
+    passes: list[int] = []
+    made = load_table(ALL, "noise:1", backbone, str(tmp_path), beside=[larger], run=counted(passes))
+    assert passes == computed
+    assert capsys.readouterr().err.count("are known") == 1
+    np.testing.assert_array_equal(made.features, whole)
+    found = load(ALL, larger, tmp_path)
+    np.testing.assert_array_equal(found.features, load(ALL, larger, tmp_path / "anew").features)
 
 
 def test_mirror_images_are_taken_from_mirror_images(backbone, tmp_path):
@@ -89,12 +127,12 @@ def test_mirror_images_are_taken_from_mirror_images(backbone, tmp_path):
     load_table(part(KNOWN), *where, views="flip")
     computed: list[int] = []
     made = load_table(ALL, *where, views="flip", run=counted(computed))
-    assert computed == [20]
+    assert computed == [20, 20, 20]
     alone = load_table(ALL, "noise:1", backbone, f"{tmp_path}/other", views="flip")
-    np.testing.assert_allclose(made.mirrored.features, alone.mirrored.features, atol=1e-5)
+    np.testing.assert_array_equal(made.mirrored.features, alone.mirrored.features)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "no hashes"])
+@pytest.mark.parametrize("damage", ["flipped", "no hashes", "empty hashes", "cut hashes"])
 def test_a_damaged_table_and_one_that_does_not_tell_are_not_used(backbone, tmp_path, whole, damage):
     load(part(KNOWN), backbone, tmp_path)
     folder = only_table(tmp_path)
@@ -102,33 +140,65 @@ def test_a_damaged_table_and_one_that_does_not_tell_are_not_used(backbone, tmp_p
         numbers = bytearray((folder / "features.npy").read_bytes())
         numbers[-1] ^= 1
         (folder / "features.npy").write_bytes(numbers)
-    else:
+    elif damage == "no hashes":
         (folder / "hashes.npy").unlink()
+    else:
+        hashes = (folder / "hashes.npy").read_bytes()
+        (folder / "hashes.npy").write_bytes(b"" if damage == "empty hashes" else hashes[:-32])
     computed: list[int] = []
     made = load_table(ALL, "noise:1", backbone, str(tmp_path), run=counted(computed))
-    assert computed == [40]
+    assert computed == [40, 40]
     np.testing.assert_allclose(made.features, whole, atol=1e-5)
 
 
-def test_a_stop_between_computing_and_putting_together_loses_nothing(backbone, tmp_path, whole, monkeypatch):
-    load(part(KNOWN), backbone, tmp_path)
-    finish, stopped = table.Partial.finish, []
-
-    def die(self):
-        """When the whole table is to be finished, which is the second."""
-        stopped.append(self)
-        if len(stopped) == 2:
-            raise KeyboardInterrupt
-        finish(self)
-
-    monkeypatch.setattr(table.Partial, "finish", die)
-    with pytest.raises(KeyboardInterrupt):
-        load(ALL, backbone, tmp_path)
-    monkeypatch.undo()
+@pytest.mark.parametrize("gone", [False, True], ids=["", "and the earlier table is removed"])
+def test_who_dies_on_the_way_goes_on_after_the_last_whole_chunk(backbone, tmp_path, monkeypatch, gone):
+    many = pictures(160)
+    has = np.arange(0, 160, 4)
+    load(many.subset(has), backbone, tmp_path)
+    earlier = only_table(tmp_path)
+    monkeypatch.setattr(partial, "CHUNK", 32)
+    where = ("noise:1", backbone, str(tmp_path))
+    with pytest.raises(KeyError):
+        load_table(many, *where, run=dying_after(2, KeyError("died")))  # 64 of 120, which lie among the first 85
+    (begun,) = (tmp_path / "features").glob("*.part")
+    rows = sum(json.loads(line)["rows"] for line in (begun / partial.JOURNAL).read_text().splitlines())
+    assert 32 <= rows <= 85
+    if gone:
+        shutil.rmtree(earlier)
+    left = (160 - rows, 0) if gone else (np.setdiff1d(np.arange(rows, 160), has).size, (has >= rows).sum())
+    assert rows_left(many, *where) == left
     computed: list[int] = []
-    made = load_table(ALL, "noise:1", backbone, str(tmp_path), run=counted(computed))
-    assert computed == []
-    np.testing.assert_allclose(made.features, whole, atol=1e-5)
+    made = load_table(many, *where, run=counted(computed))
+    assert computed == [left[0]] * 2
+    np.testing.assert_array_equal(made.features, load(many, backbone, tmp_path / "undisturbed").features)
+    assert tables(tmp_path) == 2 - gone
+    assert not list((tmp_path / "features").glob("*.part"))
+
+
+def test_a_task_that_is_run_again_adds_nothing_twice(backbone, tmp_path):
+    many = pictures(160)
+    load(many.subset(np.arange(0, 160, 4)), backbone, tmp_path)
+
+    def run(task, *args, **kwargs):
+        with contextlib.suppress(KeyError):
+            dying_after(2, KeyError("died"))(task, *args, **kwargs)
+        return here(task, *args, **kwargs)
+
+    made = load_table(many, "noise:1", backbone, str(tmp_path), run=run)
+    np.testing.assert_array_equal(made.features, load(many, backbone, tmp_path / "undisturbed").features)
+
+
+def test_a_table_says_what_engines_its_rows_are_of_and_how_fast(backbone, tmp_path):
+    by_keras = load_table(part(KNOWN), "noise:1", backbone, str(tmp_path), "keras")
+    where = ("noise:1", backbone, str(tmp_path), "litert")
+    made = load_table(part([*range(0, 10)]), *where)
+    about = json.loads((tmp_path / "features" / made.key / "table.json").read_text())
+    assert about["engine"] == "keras and litert"
+    copied = load_table(part(KNOWN[:7], "test"), *where)
+    about = json.loads((tmp_path / "features" / copied.key / "table.json").read_text())
+    assert (about["engine"], about["split"]) == ("keras", "test")
+    assert copied.pictures_per_second == pytest.approx(by_keras.pictures_per_second)
 
 
 def test_copies_of_a_known_picture_are_known(backbone, tmp_path):
@@ -139,12 +209,3 @@ def test_copies_of_a_known_picture_are_known(backbone, tmp_path):
     made = load_table(twice, "noise:1", backbone, str(tmp_path), run=counted(computed))
     assert computed == []
     np.testing.assert_array_equal(made.features[:4], made.features[4:])
-
-
-def test_cells_that_have_what_the_other_lacks_are_computed_in_one_pass(backbone, larger, tmp_path, whole):
-    load(part(np.arange(20)), backbone, tmp_path)
-    load(part(np.arange(20, 40)), larger, tmp_path)
-    computed: list[int] = []
-    made = load_table(ALL, "noise:1", backbone, str(tmp_path), beside=[larger], run=counted(computed))
-    assert computed == [40]
-    np.testing.assert_allclose(made.features, whole, atol=1e-5)

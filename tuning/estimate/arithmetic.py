@@ -37,15 +37,17 @@ class Work:
     """What is left to do for a cell.
 
     Attributes:
-        rows: of train and val that its tables lack, those of mirror images included.
+        rows: of train and val that are to be computed, those of mirror images included.
         test_rows: test pictures, by the data set's metadata; 0 where their table is there or their number unknown.
         trials: to be begun.
+        copied: rows of train and val that its tables take from earlier ones.
     """
 
     cell: Cell
     rows: int
     test_rows: int
     trials: int
+    copied: int = 0
 
     @property
     def mult_adds(self) -> int:
@@ -168,7 +170,7 @@ def _shrinks(item: Work, shared: Shared) -> bool:
 
 def disk_bytes(work: Sequence[Work], shared: Shared) -> float:
     """Of new feature tables, float32, the engines that make them, the models in MLflow, and the report twice."""
-    tables = sum((item.rows + item.test_rows) * item.width for item in work)
+    tables = sum((item.rows + item.copied + item.test_rows) * item.width for item in work)
     engines = sum(sizes.of(item.cell).params for item in work if item.rows or item.test_rows)
     models = sum(sizes.of(item.cell).params + costs.dense_params(item.width, shared.outputs) for item in work)
     return 4 * (tables + engines + models) + 2 * PAGE_BYTES

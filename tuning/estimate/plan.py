@@ -18,7 +18,7 @@ from rich.table import Table
 from pipeline import datasets, tracking
 from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Cell, SweepConfig
 from pipeline.datasets import Dataset
-from pipeline.features.table import CELLS_AT_ONCE, has_table, rows_left
+from pipeline.features.table import CELLS_AT_ONCE, Left, has_table, rows_left
 from pipeline.networks import backbones, sizes
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
@@ -154,14 +154,14 @@ def _largest(cells: list[Cell]) -> Cell:
 
 
 def _work(config: SweepConfig, backbone: Backbone, dataset: Dataset, study: CellStudy | None) -> Work:
-    rows, test_rows = 0, dataset.num_test or 0
+    rows, test_rows = Left(0, 0), dataset.num_test or 0
     if config.freeze_conv or config.finetunes:
         where = (dataset.source, backbone, config.work_dir)
         rows = rows_left(dataset.train, *where, config.views, config.precision)
         if config.freeze_conv and has_table("test", *where):
             test_rows = 0
     trials = studies.left(study.trials, config.trials) if study else config.trials
-    return Work(backbone.cell, rows, test_rows, trials)
+    return Work(backbone.cell, rows.computed, test_rows, trials, rows.copied)
 
 
 def _measure(shared: Shared, work: tuple[Work, ...], dataset: Dataset, measured: list[Backbone], load: float) -> Speeds:
