@@ -166,4 +166,4 @@ def test_a_picture_that_is_added_later_begins_new_studies_and_alone_is_computed(
     sweep(folder / "pics")
     assert len(optuna.get_all_study_names(f"sqlite:///{folder}/optuna.db")) == 2
     said = capsys.readouterr().err
-    assert re.search(r"features train: \d+ of \d+ pictures are known from earlier tables, [01] are new", said)
+    assert re.search(r"features train \S+: \d+ of \d+ pictures are known from earlier tables, [01] are new", said)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.datasets.pictures import Dataset, Split, check_readable
-from pipeline.datasets.splits import cut, together
+from pipeline.datasets.splits import bursts, cut, together
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 
@@ -30,7 +30,9 @@ class Audit:
     Attributes:
         shared: how many of the `tested` test pictures are training pictures, too.
         near: how many others of them are nearly the same as a training picture.
-        kept_together: how many training pictures are nearly the same as another one.
+        kept_together: how many training pictures are nearly the same as another one, and dealt to one side with it.
+        bursts: classes whose training pictures are nearly all the same.
+        is_of_one_kind: whether so many training pictures look alike that near copies cannot be told.
         shared_val: how many pictures that a person keeps for validation are (nearly) such as are trained on.
         twice: pairs of names of pictures that are the same, in different classes.
         tiny, plain: names of pictures that are tiny, and of one colour.
@@ -43,6 +45,8 @@ class Audit:
     near: int
     tested: int
     kept_together: int
+    bursts: tuple[str, ...]
+    is_of_one_kind: bool
     shared_val: int
     twice: tuple[tuple[str, str], ...]
     tiny: tuple[str, ...]
@@ -74,6 +78,16 @@ class Audit:
             said.append(
                 f"{self.kept_together} training pictures are nearly the same as another one; such pictures are never "
                 "dealt to both sides."
+            )
+        if self.bursts:
+            said.append(
+                f"Nearly all training pictures of {_listed(self.bursts)} are the same, so they are dealt to both sides "
+                "and scores are too good: other pictures are needed."
+            )
+        if self.is_of_one_kind:
+            said.append(
+                "Most training pictures look nearly like each other: they are taken for pictures of one kind, not for "
+                "copies, and may be dealt to both sides. What belongs together --group_by can tell."
             )
         if self.twice:
             one, other = self.twice[0]
@@ -128,12 +142,15 @@ def look(dataset: Dataset) -> Audit:
     trained_on = set(map(bytes, train.hashes))
     shared = sum(bytes(digest) in trained_on for digest in test.hashes)
     counts = np.bincount(train.labels, minlength=dataset.num_classes)
+    alike = bursts(train)
     tested = np.bincount(test.labels, minlength=dataset.num_classes)
     return Audit(
         shared=shared,
         near=int(dataset.is_known.sum()) - shared,
         tested=len(test),
-        kept_together=_count_in_groups(train.near_groups),
+        kept_together=_count_in_groups(train, alike),
+        bursts=tuple(dataset.class_names[label] for label in alike.tolist()),
+        is_of_one_kind=train.thumbnails is not None and train.near_groups is None,
         shared_val=_shared_val(train),
         twice=tuple(twice),
         tiny=tuple(name for split in (train, test) for name in _tiny(split)),
@@ -154,9 +171,10 @@ def require_readable(dataset: Dataset, work_dir: str) -> None:
     _refuse(unreadable, work_dir)
 
 
-def _count_in_groups(groups: np.ndarray | None) -> int:
-    """Of how many members the groups of two or more are."""
-    sizes = np.unique([] if groups is None else groups, return_counts=True)[1]
+def _count_in_groups(train: Split, alike: np.ndarray) -> int:
+    """Of how many members the groups of two or more near copies are, without the classes that are all `alike`."""
+    groups = np.zeros(0) if train.near_groups is None else train.near_groups[~np.isin(train.labels, alike)]
+    sizes = np.unique(groups, return_counts=True)[1]
     return int(sizes[sizes > 1].sum())
 
 

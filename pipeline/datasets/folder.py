@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import DataConfig
-from pipeline.datasets import labelled, layouts, near_copies, reading, splits, thumbnails
+from pipeline.datasets import labelled, layouts, reading, splits, thumbnails
 from pipeline.datasets.layouts import Listed, Listing
 from pipeline.datasets.pictures import Dataset, Split, hashes_of
 from pipeline.shell import progress
@@ -117,26 +117,7 @@ def _read(
         is_val=is_val if is_val.any() else None,
         suspects=np.flatnonzero([not whole for _digest, whole in looked]),
     )
-    return _with_thumbnails(split, class_names, work_dir)
-
-
-def _with_thumbnails(split: Split, class_names: tuple[str, ...], work_dir: str) -> Split:
-    """Of a split that is not too large for it."""
-    if len(split) > near_copies.MOST:
-        progress.note(
-            f"{split.name}: every picture is looked at, and near copies are found, among {near_copies.MOST:,} pictures "
-            f"at most, and not among these {len(split):,}"
-        )
-        return split
-    small, sizes = thumbnails.of(split, work_dir)
-    near = None
-    if split.name == "train":  # what we deal; a test that a person has dealt stays as it is
-        near, notes = near_copies.groups(
-            small, split.labels, class_names, partial(thumbnails.near_copies_among, work_dir=work_dir)
-        )
-        for line in notes:
-            progress.note(line)
-    return replace(split, thumbnails=small, sizes=sizes, suspects=np.flatnonzero(sizes[:, 0] == 0), near_groups=near)
+    return thumbnails.added(split, work_dir)
 
 
 def _look_at(files: Sequence[Path]) -> Iterator[tuple[bytes, bool]]:

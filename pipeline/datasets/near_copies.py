@@ -9,7 +9,7 @@ whatever network is trained, so that how pictures are dealt hangs on the picture
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,14 +23,9 @@ SIDE = 32  # px, of the thumbnails that are looked at
 SIMILAR = 0.95  # cosine, from which two pictures are near copies
 MOST = 10_000  # pictures, of which all pairs take a quarter of a minute on two cores
 OF_ONE_KIND = 0.5  # of all pictures; where more hang together they are of one kind, such as scans, and no copies
-SIDES = 3  # train, val and test, for each of which a class needs a picture
-
+FEW = 3  # pictures, of which so many may hang together all the same
 LIKE_EACH = 20  # others, at most and on average, that a picture may be like; where it is more they are of one kind
 
-_OF_ONE_KIND = (
-    "caution: {} pictures look nearly like each other: they are taken for pictures of one kind, not for copies, and "
-    "may be dealt to both sides. What belongs together --group_by can tell"
-)
 _PAIRS_AT_ONCE = 4096  # that are compared in fine thumbnails, which takes 200 MB
 _COARSE, _FINE = 6, 12  # px: all pairs are compared by the one, and what may be similar by the other
 _MAYBE = 0.9  # cosine of coarse thumbnails; what is similar in fine ones is above it
@@ -61,43 +56,32 @@ def pairs(thumbnails: np.ndarray, others: np.ndarray | None = None) -> tuple[np.
 
 
 def groups(
-    thumbnails: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = pairs,
-) -> tuple[np.ndarray | None, list[str]]:
-    """A number for each group of near copies, int (n,), from 0 in the order of pictures; and what a person should know.
+    thumbnails: np.ndarray, find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] = pairs
+) -> np.ndarray | None:
+    """A number for each group of near copies, int (n,): the position of its first picture.
 
-    None where too many of them look alike.
+    None where so many look alike that they are of one kind.
 
     Args:
-        thumbnails: uint8 (n, SIDE, SIDE, 3); labels: int (n,), positions in `class_names`.
+        thumbnails: uint8 (n, SIDE, SIDE, 3).
         find: `pairs`, or what remembers it.
     """
-    count = len(labels)
+    count = len(thumbnails)
     _, first, same = np.unique(thumbnails.reshape(count, -1), axis=0, return_index=True, return_inverse=True)
     shows = np.ptp(thumbnails.reshape(count, -1, 3), axis=1).any(axis=1)  # not one colour, as what cannot be decoded
     equal = np.stack([first[same.reshape(-1)], np.arange(count)], axis=1)[shows]
     try:
         similar = first[find(thumbnails[first])[0]]
     except OfOneKindError:
-        return None, [_OF_ONE_KIND.format(f"most of {count}")]
+        return None
     links = np.concatenate([similar, equal])
     found = connected_components(
         coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), (count, count)), directed=False
     )[1]
-    largest = int(np.bincount(found).max())
-    if largest > max(OF_ONE_KIND * count, SIDES):
-        return None, [_OF_ONE_KIND.format(f"{largest} of {count}")]
-    members = np.bincount(labels, minlength=len(class_names))
-    apart = np.array([len(np.unique(found[labels == label])) for label in range(len(class_names))])
-    alike = np.flatnonzero(apart < np.minimum(SIDES, members))
-    found = np.where(np.isin(labels, alike), count + np.arange(count), found)
-    return np.unique(found, return_index=True)[1][np.unique(found, return_inverse=True)[1]], [
-        f"caution: nearly all pictures of {class_names[label]} are the same, so they are dealt to both sides, and its "
-        "scores are too good. Try: other pictures of it"
-        for label in alike.tolist()
-    ]
+    if np.bincount(found).max(initial=0) > max(OF_ONE_KIND * count, FEW):
+        return None
+    _numbers, first, group = np.unique(found, return_index=True, return_inverse=True)
+    return first[group]
 
 
 def _candidates(first: np.ndarray, second: np.ndarray, within: bool) -> list[np.ndarray]:

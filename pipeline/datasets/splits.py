@@ -20,6 +20,7 @@ TEST_SEED = 20170417  # the day of arXiv:1704.04861
 
 # Each kind of draw has a random stream of its own, so that equal seeds do not make them agree.
 _HOLD_OUT, _CUT, _DRAW, _FOLDS = range(4)
+_SIDES = 2  # train and val
 _PARTS = 3  # train, val and test
 
 
@@ -34,7 +35,7 @@ def cut(split: Split, val_fraction: float, seed: int) -> tuple[np.ndarray, np.nd
         return np.flatnonzero(~split.is_val), np.flatnonzero(split.is_val)
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
     require_pairs(split.labels, names, split.name)
-    return _divide(split, names, val_fraction, np.random.default_rng([_CUT, seed]))
+    return _divide(split, names, val_fraction, np.random.default_rng([_CUT, seed]), _SIDES)
 
 
 def folds(split: Split, count: int, seed: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def folds(split: Split, count: int, seed: int) -> np.ndarray:
     What belongs together is in one fold. Raises UserError where all pictures of a class would be.
     """
     names = [f"number {label}" for label in range(int(split.labels.max()) + 1)]
-    rng, groups = np.random.default_rng([_FOLDS, seed]), together(split)
+    rng, groups = np.random.default_rng([_FOLDS, seed]), together(split, _SIDES)
     fold_of, held = np.full(len(split), -1, np.int32), np.zeros(count, np.int64)
     order = np.argsort(groups, kind="stable")
     whole_groups = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)  # by number: they have no gaps
@@ -76,14 +77,25 @@ def hold_out(split: Split, class_names: Sequence[str], fraction: float) -> tuple
             f"fewer of {_named(few, class_names)}. Try: add pictures, or remove the class"
         )
     free = np.arange(len(split)) if split.is_val is None else np.flatnonzero(~split.is_val)
-    _rest, part = _divide(split.subset(free), class_names, fraction, np.random.default_rng([_HOLD_OUT, TEST_SEED]))
+    rng = np.random.default_rng([_HOLD_OUT, TEST_SEED])
+    _rest, part = _divide(split.subset(free), class_names, fraction, rng, _PARTS)
     return np.setdiff1d(np.arange(len(split)), free[part]), free[part]
 
 
-def together(split: Split) -> np.ndarray:
+def bursts(split: Split, sides: int = _SIDES) -> np.ndarray:
+    """The classes, int (c,), that have pictures for so many sides, but not if near copies stayed on one."""
+    if split.near_groups is None:
+        return np.zeros(0, np.int64)
+    members = np.bincount(split.labels)
+    apart = np.bincount(np.unique(np.stack([split.labels, split.near_groups]), axis=1)[0], minlength=len(members))
+    return np.flatnonzero(apart < np.minimum(sides, members))
+
+
+def together(split: Split, sides: int = 0) -> np.ndarray:
     """int (n,), a number for each group of pictures that stay together.
 
-    These are of one name in `groups`, or copies, or near copies of another of them.
+    These are of one name in `groups`, or copies, or near copies of another of them. Near copies of a class that would
+    lack pictures for one of so many `sides` may go alone.
     """
     count = len(split)
     copies = np.unique(split.hashes, axis=0, return_inverse=True)[1].reshape(-1)
@@ -93,7 +105,11 @@ def together(split: Split) -> np.ndarray:
         alone = len(numbers) + np.arange(count)
         names = np.array([numbers[name] if name else alone[at] for at, name in enumerate(split.groups)])
     columns = np.concatenate([count + copies, 2 * count + np.unique(names, return_inverse=True)[1]])
-    alike = np.arange(count) if split.near_groups is None else np.unique(split.near_groups, return_inverse=True)[1]
+    alike = np.arange(count)
+    if split.near_groups is not None:
+        alone = np.isin(split.labels, bursts(split, sides))
+        near = np.where(alone, split.near_groups.max() + 1 + np.arange(count), split.near_groups)
+        alike = np.unique(near, return_inverse=True)[1]
     columns = np.concatenate([columns, 3 * count + alike])
     links = coo_array((np.ones(3 * count, bool), (np.tile(np.arange(count), 3), columns)), (4 * count, 4 * count))
     return np.unique(connected_components(links, directed=False)[1][:count], return_inverse=True)[1]
@@ -126,10 +142,10 @@ def require_pairs(labels: np.ndarray, class_names: Sequence[str], where: str) ->
 
 
 def _divide(
-    split: Split, class_names: Sequence[str], fraction: float, rng: np.random.Generator
+    split: Split, class_names: Sequence[str], fraction: float, rng: np.random.Generator, sides: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the larger part and of the part that holds `fraction`; each has at least one of every class."""
-    labels, groups = split.labels, together(split)
+    labels, groups = split.labels, together(split, sides)
     sizes = np.unique(labels, return_counts=True)[1]
     wanted = math.ceil(len(labels) * fraction - 1e-9)  # 100 * 0.07 is a little above 7
     total = min(max(wanted, len(sizes)), len(labels) - len(sizes))

@@ -23,7 +23,7 @@ from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
-from pipeline.datasets import reading, splits
+from pipeline.datasets import reading, splits, thumbnails
 from pipeline.datasets.pictures import Dataset, Split, hashes_of, plain
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
@@ -63,12 +63,13 @@ def load(config: DataConfig) -> Dataset:
             f"{builder.data_dir}. Try: choose another data set; or, if that folder is damaged, remove it"
         )
     class_names = tuple(builder.info.features[keys[1]].names)
-    train = _scan(builder, "train", "train", keys)
+    read = partial(_read, builder, keys=keys, work_dir=config.work_dir)
+    train = read("train", "train")
     if len(stored) > 2 and stored[1] == "test" and not _has_labels(builder, "test", keys):
         progress.note(f"the test split of {name} has no labels; the split {stored[2]} is tested on in its place")
         del stored[1]
     if len(stored) > 1:
-        read_test = partial(_scan, builder, stored[1], "test", keys)
+        read_test = partial(read, stored[1], "test")
         num_test = builder.info.splits[stored[1]].num_examples
     else:
         kept, held_out = splits.hold_out(train, class_names, config.test_fraction)
@@ -156,8 +157,8 @@ def _has_labels(builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str,
     return any(label >= 0 for label in first.as_numpy_iterator())
 
 
-def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple[str, str]) -> Split:
-    """Reads the labels and hashes the encoded pictures of the split that TFDS calls `stored`."""
+def _read(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple[str, str], work_dir: str) -> Split:
+    """Reads the labels, hashes the encoded pictures and looks at those of the split that TFDS calls `stored`."""
     image, label = keys
     hashes: list[bytes] = []
     whole: list[bool] = []
@@ -180,7 +181,7 @@ def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
             f"Received: {len(all_labels)} pictures, {np.sum(all_labels < 0)} of them without. "
             "Try: choose another data set"
         )
-    return Split(
+    split = Split(
         name=name,
         labels=all_labels,
         ids=[f"{builder.name}/{stored}#{index}" for index in range(len(all_labels))],
@@ -189,6 +190,7 @@ def _scan(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
         decode=reading.decode,
         suspects=np.flatnonzero(~np.array(whole, bool)),
     )
+    return thumbnails.added(split, work_dir)
 
 
 def _records(builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str, str]) -> tf.data.Dataset:

@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile
@@ -26,6 +28,22 @@ AT_ONCE = 1024  # pictures that are kept together: so many at most are looked at
 
 Thumbnails = tuple[np.ndarray, np.ndarray]
 """uint8 (n, SIDE, SIDE, 3), and int32 (n, 2), height and width of each picture; 0 x 0 px if it cannot be decoded."""
+
+
+def added(split: Split, work_dir: str) -> Split:
+    """`split` with thumbnails, sizes and what they tell, unless it is too large for it."""
+    if len(split) > near_copies.MOST:
+        progress.note(
+            f"{split.name}: every picture is looked at, and near copies are found, among {near_copies.MOST:,} pictures "
+            f"at most, and not among these {len(split):,}"
+        )
+        return split
+    small, sizes = of(split, work_dir)
+    near = None
+    if split.name == "train":  # what we deal; a test that a person has dealt stays as it is
+        near = near_copies.groups(small, partial(near_copies_among, work_dir=work_dir))
+    suspects = np.flatnonzero(sizes[:, 0] == 0)
+    return replace(split, thumbnails=small, sizes=sizes, suspects=suspects, near_groups=near)
 
 
 def of(split: Split, work_dir: str) -> Thumbnails:

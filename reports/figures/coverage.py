@@ -71,6 +71,7 @@ def coverage_figure(info: CoverageInfo) -> go.Figure:
 
 
 def coverage_alt(info: CoverageInfo) -> str:
+    """The figure's message in words."""
     whole = info.points[-1]
     text = f"Of {pct(whole.coverage)} of the test pictures {pct(whole.top1)} are answered right."
     if info.chosen is None:

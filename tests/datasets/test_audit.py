@@ -134,3 +134,23 @@ def test_the_table_goes_when_the_pictures_are_mended(dealt):
     broken.unlink()
     audit.require_whole(load(dealt), f"{dealt}/work")
     assert not (dealt / "work" / "unreadable.csv").exists()
+
+
+def test_a_class_that_is_one_burst_is_named(tmp_path):
+    save(tmp_path / "pics", cat=range(20), dog=range(20, 21))
+    for number in range(5):
+        scene(20).resize((80 + number, 60)).save(tmp_path / "pics" / "dog" / f"again {number}.png")
+    found = audit.look(load(tmp_path))
+    assert found.bursts == ("dog",)
+    assert found.kept_together == 0
+    assert any(line.startswith("Nearly all training pictures of dog are the same") for line in found.lines())
+
+
+def test_pictures_of_one_kind_are_told(tmp_path):
+    save(tmp_path / "pics" / "train", cat=range(1, 4), dog=range(4, 7))
+    save(tmp_path / "pics" / "test", cat=range(7, 9), dog=range(9, 11))
+    for number in range(10):
+        name = ("cat", "dog")[number % 2]
+        scene(0).resize((80 + number, 60)).save(tmp_path / "pics" / "train" / name / f"scan {number}.png")
+    [line] = audit.look(load(tmp_path)).lines()
+    assert line.startswith("Most training pictures look nearly like each other")

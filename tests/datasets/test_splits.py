@@ -204,3 +204,24 @@ def test_a_class_whose_groups_all_fell_into_one_fold_is_refused() -> None:
     split = dataclasses.replace(split_of(2, 2), labels=labels, groups=("a", "b", "a", "a"))
     with pytest.raises(UserError, match="number 1"):
         splits.folds(split, 2, 0)
+
+
+def test_a_class_of_one_burst_is_dealt_to_both_sides() -> None:
+    labels = np.repeat([0, 1], (6, 4)).astype(np.int32)
+    near = np.array([0, 0, 2, 3, 4, 5, 6, 6, 6, 6])
+    split = dataclasses.replace(split_of(6, 4), labels=labels, near_groups=near)
+    assert splits.bursts(split).tolist() == [1]
+    train, val = splits.cut(split, 0.3, 0)
+    assert set(split.labels[train]) == set(split.labels[val]) == {0, 1}
+    assert {0, 1} <= set(train) or {0, 1} <= set(val)
+    assert len(set(splits.folds(split, 2, 0)[6:])) == 2
+
+
+def test_a_class_of_two_bursts_is_dealt_to_two_sides_whole_and_to_three_apart() -> None:
+    labels = np.repeat([0, 1], (9, 6)).astype(np.int32)
+    near = np.array([*range(9), 9, 9, 9, 12, 12, 12])
+    split = dataclasses.replace(split_of(9, 6), labels=labels, near_groups=near)
+    assert splits.bursts(split).tolist() == []
+    assert splits.bursts(split, 3).tolist() == [1]
+    assert len(np.unique(splits.together(split, 2))) == 11
+    assert len(np.unique(splits.together(split, 3))) == 15

@@ -85,6 +85,17 @@ class MadeUnlabelled(_Made, skip_registration=True):
     FEATURES = {"image": _Made.FEATURES["image"], "unknown": tfds.features.ClassLabel(names=NAMES)}
 
 
+class MadeTwice(_Made, skip_registration=True):
+    """Each picture is there again, mirrored."""
+
+    SIZES = {"train": 20, "validation": 6}
+
+    def _generate_examples(self, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number in range(size):
+            noise = np.random.default_rng(number // 2).integers(0, 256, (16, 16, 1), dtype=np.uint8)
+            yield number, {"image": noise[:, :: 1 - number % 2 * 2], "label": number % 2}
+
+
 class MadeElsewhere(_Made):
     """Known to TFDS by its code, as its own data sets are; the others by their files alone."""
 
@@ -123,6 +134,13 @@ def test_many_shards_are_read_in_one_order(tmp_path: Path) -> None:
     assert first.train.digest == second.train.digest
     pairs = [(int(image[0, 0, 0]), int(label)) for image, label in first.train.pictures()]
     assert all(grey % 2 == label for grey, label in pairs)
+
+
+def test_near_copies_are_found_in_both_splits(tmp_path: Path) -> None:
+    MadeTwice(data_dir=tmp_path).download_and_prepare()
+    dataset = load("made_twice", tmp_path, work_dir=f"{tmp_path}/work")
+    assert np.unique(dataset.train.near_groups, return_counts=True)[1].tolist() == [2] * 10
+    assert dataset.is_known.all()
 
 
 def test_validation_stands_in_for_test(prepared: Path) -> None:
