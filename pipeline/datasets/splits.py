@@ -107,8 +107,8 @@ def together(split: Split, sides: int = 0) -> np.ndarray:
     columns = np.concatenate([count + copies, 2 * count + np.unique(names, return_inverse=True)[1]])
     alike = np.arange(count)
     if split.near_groups is not None:
-        alone = np.isin(split.labels, bursts(split, sides))
-        near = np.where(alone, split.near_groups.max() + 1 + np.arange(count), split.near_groups)
+        burst = np.isin(split.labels, bursts(split, sides))
+        near = np.where(burst, split.near_groups.max() + 1 + np.arange(count), split.near_groups)
         alike = np.unique(near, return_inverse=True)[1]
     columns = np.concatenate([columns, 3 * count + alike])
     links = coo_array((np.ones(3 * count, bool), (np.tile(np.arange(count), 3), columns)), (4 * count, 4 * count))
