@@ -189,7 +189,7 @@ class CellSearch:
         return run_id
 
     def _test_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> None:
-        """Trains the best trial's setting on train + val, by its learning rates up to its best epoch, and tests it."""
+        """Trains the best trial's setting on train + val, by its rates up to the epoch that counts, and tests it."""
         winner, dataset, begun = studies.best(trials, self.study.name), self._driver.dataset, time.perf_counter()
         trainer = self.trainer
         config, rates = search_space.train_config(self._base, winner.params), _rates(winner)
@@ -275,6 +275,6 @@ def _both(first: Callable[[Epoch], None], second: Callable[[Epoch], None]) -> Ca
 
 
 def _rates(trial: FrozenTrial) -> np.ndarray:
-    """The learning rates of a finished trial up to its best epoch, (epochs,)."""
+    """The learning rates of a finished trial up to the epoch that counts, (epochs,)."""
     fit = trial.user_attrs[FIT]
     return np.array(fit["curves"]["learning_rate"][: fit["best_epoch"]])

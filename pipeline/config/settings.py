@@ -66,8 +66,8 @@ def _is_pattern(text: str) -> bool:
     return True
 
 
-LrSchedule = Literal["plateau", "constant", "cosine"]
-HeadInit = Literal["auto", "imagenet", "random"]
+LrSchedule = Literal["auto", "plateau", "constant", "cosine"]
+HeadInit = Literal["auto", "imagenet", "discriminant", "random"]
 Protocol = Literal["paper", "replication"]
 Augment = Literal["flip_crop", "crop", "none"]
 Unfreeze = int | Literal["all"]
@@ -91,7 +91,7 @@ class FitConfig(DataConfig):
     freeze_conv: bool = True
     """train the head alone on features computed once; false trains the whole network on pictures"""
     head_init: HeadInit = "auto"
-    """imagenet starts from ImageNet's own columns for the classes it knows; auto does so where at least half match"""
+    """what heads start from: ImageNet's own columns (auto: if half of the classes match), a discriminant, or noise"""
     protocol: Protocol = "paper"
     """paper: a head for the data set's classes; replication: a 1000-way head whose first outputs are the classes"""
     epochs: int = 30
@@ -100,10 +100,12 @@ class FitConfig(DataConfig):
     """on the pooled features, while training; Keras' MobileNet has 0.001"""
     aim: Aim = "top1"
     """what the best epoch and the best trial are chosen by; balanced_top1 is the mean of the classes' accuracies"""
+    l2: float | Literal["auto"] = "auto"
+    """how strongly a head on frozen features is drawn back to its start; auto: 0.1, and 0 where that is noise"""
     class_weights: ClassWeights = "none"
     """balanced has the pictures of each class count for as much together as those of any other"""
-    lr_schedule: LrSchedule = "plateau"
-    """how the learning rate moves: plateau halves it when the validation loss stalls"""
+    lr_schedule: LrSchedule = "auto"
+    """cosine falls to zero, and the last epoch counts; plateau halves when val_loss stalls, and the best one counts"""
     augment: Augment = "flip_crop"
     """of pictures, when the whole network is trained"""
     unfreeze: Unfreeze = "all"
@@ -144,6 +146,13 @@ class FitConfig(DataConfig):
         require(self.epochs >= 1, "epochs >= 1", self.epochs)
         require(self.batch_size >= 1, "batch_size >= 1", self.batch_size)
         require(0 <= self.dropout < 1, "dropout from 0 to below 1", self.dropout)
+        require(self.l2 == "auto" or self.l2 >= 0, "l2 auto, or >= 0", self.l2)
+        require(
+            self.head_init != "discriminant" or (self.protocol == "paper" and self.weights != "none"),
+            "protocol paper, and trained weights, for head_init discriminant",
+            f"protocol {self.protocol}, weights {self.weights}",
+            "leave --head_init out",
+        )
         require(
             self.weights != "none" or not self.freeze_conv,
             "trained weights where the convolutions are frozen",
@@ -171,6 +180,17 @@ class FitConfig(DataConfig):
         self._check_finetuning()
         for cell in self.cells:
             check_weights(cell, self.weights)
+
+    @property
+    def schedule(self) -> Literal["plateau", "constant", "cosine"]:
+        """What lr_schedule comes to.
+
+        auto anneals heads on frozen features, and is plateau where networks are trained, and for the replication,
+        which used it.
+        """
+        if self.lr_schedule == "auto":
+            return "cosine" if self.freeze_conv and self.protocol == "paper" else "plateau"
+        return self.lr_schedule
 
     @property
     def finetunes(self) -> bool:

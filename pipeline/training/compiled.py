@@ -41,13 +41,15 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
 
 
 @tf.function(jit_compile=True)
-def train_epoch(features, labels, rows, order, kept, state, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
+def train_epoch(features, labels, rows, order, kept, state, pull, adam, batch_size, dropout):  # type: ignore[no-untyped-def]
     """One epoch of every head.
 
     Args:
         features: (n, d); labels: (n,); rows: what each counts for; order: (n,) permutation.
         kept: bool (n, d), which features dropout leaves to the i-th row in that order; unused without dropout.
         state: step number, (kernel (d, K, C), bias (K, C)), and Adam's first and second moments of both.
+        pull: what weights are drawn towards, (kernel (d, K, C), bias (K, C)), and how strongly, (): a penalty of half
+            of that for each squared distance; or empty.
         adam: learning rate, beta_1, beta_2, each (K, 1).
 
     Returns:
@@ -67,6 +69,9 @@ def train_epoch(features, labels, rows, order, kept, state, adam, batch_size, dr
             batch = tf.where(tf.slice(kept, [begin, 0], [count, -1]), batch / (1 - dropout), 0.0)
         shares = _shares(rows, numbers, count, state[1][1].shape[0])
         gradients, losses, hits = _gradients(batch, tf.gather(labels, numbers), shares, *state[1])
+        if pull:
+            towards, strength = pull
+            gradients = tuple(g + strength * (w - t) for g, w, t in zip(gradients, state[1], towards, strict=True))
         return _adam(gradients, state, *adam), loss + losses, correct + hits
 
     loss, correct = sums, sums

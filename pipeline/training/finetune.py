@@ -29,8 +29,8 @@ from pipeline.training import schedules
 from pipeline.training.calibration import Calibration, calibrate
 from pipeline.training.compiled import class_weights
 from pipeline.training.fit import Curves, Fit, Watch, go_on
-from pipeline.training.frozen import HeadTrainer, start_head
-from pipeline.training.heads import Head
+from pipeline.training.frozen import HeadTrainer
+from pipeline.training.heads import Head, random_head
 from pipeline.training.recorder import BalancedAccuracy, Recorder
 from pipeline.training.schedules import Schedule
 
@@ -64,7 +64,8 @@ class NetworkTrainer:
             model = backbones.in_precision(self.backbone.model, config.precision)
             self.backbone = dataclasses.replace(self.backbone, model=model)
         self._convolutions = self.backbone.model.get_weights()
-        self._drawn = start_head(config, self.backbone, dataset.class_names)
+        width, outputs = self.backbone.model.output_shape[-1], config.outputs(dataset.num_classes)
+        self._drawn = random_head(width, outputs, config.seed)
         self._most_at_once = sys.maxsize  # pictures; less when memory did not suffice
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
@@ -127,7 +128,8 @@ class NetworkTrainer:
         told = 0  # of how many epochs the watch knows
         while True:
             at_once = min(config.batch_size, self._most_at_once)
-            recorder = Recorder(schedule(), _later_than(told, watch), index, config.aim)
+            anneals = config.schedule == "cosine"
+            recorder = Recorder(schedule(), _later_than(told, watch), index, config.aim, anneals)
             try:
                 self._train(dataclasses.replace(config, batch_size=at_once), head, train_rows, val_rows, recorder)
                 return recorder.course.result()

@@ -35,8 +35,9 @@ class Fit(Generic[Trained]):
 
     Attributes:
         curves: name -> float (epochs,); they end with the last epoch that was trained.
-        best_epoch: 1-based, the one with the highest score that was aimed at; of several the one with the lowest
-            val_loss, then the first. The last one where nothing was validated.
+        best_epoch: 1-based, the one that counts: the last one where the learning rate is annealed, or nothing was
+            validated; else the one with the highest score that was aimed at, of several the one with the lowest
+            val_loss, then the first.
         best: what was trained, as it was at best_epoch.
         failure: why the fit is worthless, or empty.
         pruned: a watch stopped it before its last epoch.
@@ -84,10 +85,12 @@ class Course(Generic[Trained]):
     Args:
         index: which of the configs it trains.
         aim: the score that says which epoch is the best.
+        anneals: whether the learning rate falls to zero by the last epoch, which then counts: the best of many noisy
+            scores lies where the rate is high still.
     """
 
-    def __init__(self, index: int, aim: Aim = "top1") -> None:
-        self.index, self.pruned, self._aim = index, False, f"val_{aim}"
+    def __init__(self, index: int, aim: Aim = "top1", anneals: bool = False) -> None:
+        self.index, self.pruned, self._aim = index, False, "" if anneals else f"val_{aim}"
         self._rows: list[dict[str, float]] = []
         self._best: tuple[tuple[float, float], int, Trained] | None = None
 

@@ -15,10 +15,10 @@ from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here, load_table
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
-from pipeline.training import heads, schedules
+from pipeline.training import heads, schedules, starts
 from pipeline.training.calibration import Calibration, calibrate
 from pipeline.training.fit import Fit, Watch, go_on
-from pipeline.training.heads import Head, Heads, Samples
+from pipeline.training.heads import Heads, Samples
 from pipeline.training.scaling import Scaling
 
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
@@ -41,7 +41,9 @@ class HeadTrainer:
         self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here, folds: int = 1
     ) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
-        start = start_head(config, self.backbone, dataset.class_names)  # refused before anything is extracted
+        # Refused before anything is extracted.
+        self._pull = starts.pull_of(config, starts.kind_of(config, self.backbone, dataset.class_names))
+        self._start_of = starts.start_of(config, self.backbone, dataset.class_names)
         others = _loadable(beside, config)
         where = (dataset.source, self.backbone, config.work_dir)
         self.table = load_table(dataset.train, *where, config.engine, others, config.views, config.precision, run)
@@ -52,8 +54,9 @@ class HeadTrainer:
         everything = np.arange(len(self._labels))
         self._folds = datasets.folds(dataset.train, folds, config.seed) if folds > 1 else None
         train, val = (everything,) * 2 if folds > 1 else datasets.cut(dataset.train, config.val_fraction, config.seed)
-        self._scaling = Scaling.of(self.table.features[train])
-        self._start = self._scaling.onto_scaled(start)
+        plain = self.table.features[train]
+        self._scaling = Scaling.of(plain)
+        self._starts = self._start(plain, self._labels[train], self._folds)
         self.train_samples, self.val_samples = (
             dataclasses.replace(self._samples(rows, views), folds=self._folds_of(rows, views))
             for rows, views in ((train, self._views), (val, self._views[:1]))
@@ -61,7 +64,8 @@ class HeadTrainer:
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Heads]]:
         """Trains one head for each of `configs` on `train`, or one for each fold; all of them together."""
-        fits = heads.fit(self.train_samples, self.val_samples, self._start, configs, schedules.of(configs), watch)
+        samples = self.train_samples, self.val_samples
+        fits = heads.fit(*samples, self._starts, configs, schedules.of(configs), watch, self._pull)
         return [self._on_plain(fit) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Heads]:
@@ -71,7 +75,8 @@ class HeadTrainer:
         """
         config = dataclasses.replace(config, epochs=len(rates))
         whole = self._samples(np.arange(len(self._labels)), self._views)
-        (fit,) = heads.fit(whole, None, self._start, [config], schedules.Fixed(rates[:, None]))
+        start = self._start(self.table.features, self._labels)
+        (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(rates[:, None]), pull=self._pull)
         fit.require_finite()
         return self._on_plain(fit)
 
@@ -86,6 +91,10 @@ class HeadTrainer:
         """Of the one head: uint8 pictures of any size -> probabilities, of logits divided by `temperature`."""
         (head,) = trained
         return backbones.with_head(self.backbone, head.kernel / temperature, head.bias / temperature)
+
+    def _start(self, features: np.ndarray, labels: np.ndarray, folds: np.ndarray | None = None) -> Heads:
+        """On scaled features."""
+        return tuple(self._scaling.onto_scaled(head) for head in self._start_of(features, labels, folds))
 
     def _on_plain(self, fit: Fit[Heads]) -> Fit[Heads]:
         return dataclasses.replace(fit, best=tuple(self._scaling.onto_plain(head) for head in fit.best))
@@ -106,49 +115,6 @@ def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[backbones.
         if cell != config.cell:
             with contextlib.suppress(UserError):
                 yield backbones.load(cell, config.weights)
-
-
-def start_head(config: TrainConfig, backbone: backbones.Backbone, class_names: tuple[str, ...]) -> Head:
-    """The head that every trial starts from, as config.head_init says.
-
-    Raises:
-        UserError: head_init is imagenet and the weights bring no classifier, or ImageNet has none of the classes.
-    """
-    if config.protocol == "replication":
-        return _whole_head(config, backbone, len(class_names))
-    columns = backbones.imagenet_columns(class_names)
-    classifier, known = backbone.classifier, int((columns >= 0).sum())
-    if config.head_init == "imagenet" and (classifier is None or known == 0):
-        raise UserError(
-            "wanted an ImageNet classifier that knows the classes, for head_init imagenet. Received: "
-            + (_no_classifier(backbone) if classifier is None else "no class with a WordNet id")
-            + ". Try: --head_init random"
-        )
-    enough = known > 0 if config.head_init == "imagenet" else 2 * known >= len(columns)
-    if classifier is not None and config.head_init != "random" and enough:
-        return heads.imagenet_head(classifier, columns, config.seed)
-    return heads.random_head(backbone.model.output_shape[-1], len(columns), config.seed)
-
-
-def _whole_head(config: TrainConfig, backbone: backbones.Backbone, class_count: int) -> Head:
-    """The replication's: 1000 outputs, of which the first are the data set's classes.
-
-    It starts from ImageNet's classifier as it is, where the weights bring one: class 0 from the column of ImageNet's
-    class 0, a tench, whatever it is.
-    """
-    outputs = config.outputs(class_count)
-    if config.head_init == "random" or (config.head_init == "auto" and backbone.classifier is None):
-        return heads.random_head(backbone.model.output_shape[-1], outputs, config.seed)
-    if backbone.classifier is None:
-        raise UserError(
-            "wanted an ImageNet classifier, for protocol replication with head_init imagenet. Received: "
-            f"{_no_classifier(backbone)}. Try: --head_init random"
-        )
-    return Head(backbone.classifier.kernel, backbone.classifier.bias)
-
-
-def _no_classifier(backbone: backbones.Backbone) -> str:
-    return f"weights {backbone.weights}, which have none"
 
 
 def _require_trained(features: np.ndarray, weights: str) -> None:

@@ -96,24 +96,28 @@ def imagenet_head(classifier: Classifier, columns: np.ndarray, seed: int) -> Hea
 def fit(
     train: Samples,
     val: Samples | None,
-    start: Head,
+    starts: Heads,
     configs: Sequence[TrainConfig],
     schedule: Schedule,
     watch: Watch = go_on,
+    pull: float = 0.0,
 ) -> list[Fit[Heads]]:
-    """Trains one head for each of `configs`, all from `start`, and keeps each at its best epoch.
+    """Trains one head for each of `configs`, all from the same start, and keeps each as of the epoch that counts.
 
     What the configs share (epochs, batch size, dropout, seed, aim, class weights) is read from the first.
 
     Args:
         train: of folds where `val` is; then each of `configs` has a head for every fold.
         val: scored after every epoch; without it the head of the last epoch is kept.
+        starts: the head that all start from, or one for each fold.
         schedule: the learning rates of the K heads, epoch by epoch.
         watch: says after every epoch which heads go on; not asked without `val`.
+        pull: how strongly weights are drawn back to where they started, see compiled.train_epoch.
     """
     epochs = configs[0].epochs
-    wave = _Wave(train, val, start, configs, schedule)
-    courses: list[Course[Heads]] = [Course(index, configs[0].aim) for index in range(len(configs))]
+    wave = _Wave(train, val, starts, configs, schedule, pull)
+    anneals = configs[0].schedule == "cosine"
+    courses: list[Course[Heads]] = [Course(index, configs[0].aim, anneals) for index in range(len(configs))]
     going = courses
     for epoch in range(1, epochs + 1):
         scores = wave.epoch(epoch)
@@ -142,7 +146,13 @@ class _Wave:
     """
 
     def __init__(
-        self, train: Samples, val: Samples | None, start: Head, configs: Sequence[TrainConfig], schedule: Schedule
+        self,
+        train: Samples,
+        val: Samples | None,
+        starts: Heads,
+        configs: Sequence[TrainConfig],
+        schedule: Schedule,
+        pull: float,
     ) -> None:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
         self.slots = {index: index for index in range(self.count)}
@@ -150,11 +160,12 @@ class _Wave:
         self.val = [] if val is None else val.on_device().by_fold()
         self.folds = max(1, len(self.val))
         self.rows = Rows.of(train.labels, train.folds, self.folds, configs[0].class_weights)
-        kernel = tf.repeat(tf.constant(start.kernel)[:, None], self.count * self.folds, axis=1)
-        bias = tf.repeat(tf.constant(start.bias)[None], self.count * self.folds, axis=0)
+        kernel = tf.tile(tf.stack([start.kernel for start in starts], axis=1), (1, self.count, 1))
+        bias = tf.tile(tf.stack([start.bias for start in starts]), (self.count, 1))
         zeros = (tf.zeros_like(kernel), tf.zeros_like(bias))
         self.state = (tf.constant(0), (kernel, bias), zeros, zeros)
         self.betas = np.array([[config.beta_1, config.beta_2] for config in configs], np.float32)
+        self.pull = ((kernel, bias), tf.constant(pull, tf.float32)) if pull else ()
 
     def epoch(self, epoch: int) -> Curves:
         """The scores, each (K,), of one epoch of training and validation at the schedule's rates."""
@@ -179,6 +190,9 @@ class _Wave:
             step,
             *((tf.gather(kernel, heads, axis=1), tf.gather(bias, heads, axis=0)) for kernel, bias in pairs),
         )
+        if self.pull:
+            (kernel, bias), strength = self.pull  # all configurations start alike
+            self.pull = (kernel[:, : len(heads)], bias[: len(heads)]), strength
         self.betas = self.betas[kept]
         self.schedule.keep(kept)
         self.count, self.slots = count, {index: slot for slot, index in enumerate(indices)}
@@ -195,6 +209,7 @@ class _Wave:
             tf.constant(order),
             tf.constant(_dropout_masks(rng, self.train.features.shape, self.shared.dropout)),
             self.state,
+            self.pull,
             # (K x F, 1), to broadcast over (d, K x F, C) and (K x F, C).
             tuple(tf.constant(column[:, None]) for column in adam.T),
             batch_size=min(self.shared.batch_size, len(order)),

@@ -36,13 +36,15 @@ class Recorder(keras.callbacks.Callback):
 
     Args:
         index: which of the configs this is, for the watch.
-        aim: see Course.
+        aim, anneals: see Course.
     """
 
-    def __init__(self, schedule: Schedule, watch: Watch = go_on, index: int = 0, aim: Aim = "top1") -> None:
+    def __init__(
+        self, schedule: Schedule, watch: Watch = go_on, index: int = 0, aim: Aim = "top1", anneals: bool = False
+    ) -> None:
         super().__init__()
         self._schedule, self._watch = schedule, watch
-        self.course: Course[list[np.ndarray]] = Course(index, aim)
+        self.course: Course[list[np.ndarray]] = Course(index, aim, anneals)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Sets the learning rate."""

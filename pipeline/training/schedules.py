@@ -25,9 +25,9 @@ class Schedule(Protocol):
 
 
 def of(configs: Sequence[TrainConfig]) -> Schedule:
-    """The schedule that the first of `configs` names, from each one's learning rate."""
+    """The schedule of the first of `configs`, from each one's learning rate."""
     initial = np.array([config.learning_rate for config in configs])
-    kind, epochs = configs[0].lr_schedule, configs[0].epochs
+    kind, epochs = configs[0].schedule, configs[0].epochs
     if kind == "plateau":
         return Plateau(initial)
     falls = [0.5 * (1 + math.cos(math.pi * epoch / epochs)) if kind == "cosine" else 1.0 for epoch in range(epochs)]

@@ -90,7 +90,7 @@ def wave_epoch(train: Samples, val: Samples, size: int) -> float:
     configs = [dataclasses.replace(CONFIG, learning_rate=1e-4 * (k + 1)) for k in range(size)]
     start = heads.random_head(train.features.shape[1], CLASSES, seed=0)
     clock = Clock()
-    heads.fit(train, val, start, configs, schedules.of(configs), clock.watch)
+    heads.fit(train, val, (start,), configs, schedules.of(configs), clock.watch)
     return clock.shortest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +12,13 @@ import tensorflow as tf
 from pipeline import datasets
 from pipeline.config import Cell, TrainConfig
 from pipeline.networks import backbones
-from pipeline.networks.backbones import Backbone, Classifier
 from pipeline.shell.errors import UserError
-from pipeline.training import frozen, heads, schedules
+from pipeline.training import closed_form, heads, schedules, starts
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.heads import Samples
 from pipeline.training.scaling import Scaling
 
 CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32, epochs=3, learning_rate=0.01)
-
-SHIPPED = str(Path(backbones.__file__).parent / "weights" / "mobilenet_0.25.weights.h5")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +81,22 @@ def test_the_tables_of_cells_beside_are_made_in_the_same_pass(dataset, tmp_path)
     assert len(passes) == 1
 
 
+def on_scaled(scaling, features, dataset):
+    """The discriminant that training starts from."""
+    found = closed_form.discriminants(features, dataset.train.labels, dataset.num_classes)
+    return tuple(scaling.onto_scaled(head) for head in found)
+
+
+def test_no_fold_starts_from_its_own_rows(dataset, tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path), learning_rate=1e-30, epochs=1)
+    trainer = HeadTrainer(config, dataset, folds=3)
+    (fit,) = trainer.fit([config])
+    plain, folds = np.asarray(trainer.table.features), datasets.folds(dataset.train, 3, config.seed)
+    expected = closed_form.discriminants(plain, dataset.train.labels, dataset.num_classes, folds)
+    for head, start in zip(fit.best, expected, strict=True):
+        np.testing.assert_allclose(head.kernel, start.kernel, rtol=1e-3, atol=1e-3)
+
+
 def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
     other = trainer.refit(CONFIG, np.array([0.02, 0.02]))
@@ -92,10 +104,10 @@ def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     plain = np.asarray(trainer.table.features)
     train, _val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
     scaling = Scaling.of(plain[train])
-    start = scaling.onto_scaled(frozen.start_head(CONFIG, trainer.backbone, dataset.class_names))
+    start = on_scaled(scaling, plain, dataset)
     whole = Samples(scaling.apply(plain), dataset.train.labels)
     config = dataclasses.replace(CONFIG, epochs=2)
-    (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])))
+    (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(np.array([[0.02], [0.01]])), pull=starts.PULL)
     np.testing.assert_array_equal(one.best[0].kernel, scaling.onto_plain(fit.best[0]).kernel)
 
 
@@ -113,8 +125,10 @@ def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, 
         scaling.apply(np.concatenate((flipped.table.features, flipped.table.mirrored.features))),
         np.tile(dataset.train.labels, 2),
     )
-    start = scaling.onto_scaled(frozen.start_head(config, flipped.backbone, dataset.class_names))
-    (fit,) = heads.fit(both, None, start, [CONFIG], schedules.Fixed(np.full((CONFIG.epochs, 1), 0.01)))
+    start = on_scaled(scaling, flipped.table.features, dataset)
+    (fit,) = heads.fit(
+        both, None, start, [CONFIG], schedules.Fixed(np.full((CONFIG.epochs, 1), 0.01)), pull=starts.PULL
+    )
     refit = flipped.refit(config, np.full(CONFIG.epochs, 0.01))
     np.testing.assert_array_equal(refit.best[0].kernel, scaling.onto_plain(fit.best[0]).kernel)
 
@@ -122,39 +136,6 @@ def test_views_flip_trains_on_both_views_and_validates_on_one(trainer, dataset, 
 def test_a_refit_that_diverges_is_refused(trainer):
     with pytest.raises(UserError, match="a loss that is a number"):
         trainer.refit(CONFIG, np.array([1e38, 1e38]))
-
-
-@pytest.fixture
-def backbone(trainer):
-    """tiny convolutions with a classifier that ImageNet might have had: 256 features, column c is all c."""
-    return Backbone(
-        CONFIG.cell, "a file", trainer.backbone.model, Classifier(np.tile(np.arange(1000.0), (256, 1)), np.zeros(1000))
-    )
-
-
-HALF_KNOWN = ("n01440764-tench", "n01443537-goldfish", "unicorn", "dragon")
-
-
-@pytest.mark.parametrize(
-    ("head_init", "names", "takes_columns"),
-    [
-        ("auto", HALF_KNOWN, True),
-        ("auto", (*HALF_KNOWN, "griffin"), False),
-        ("imagenet", (*HALF_KNOWN, "griffin"), True),
-        ("random", HALF_KNOWN, False),
-    ],
-)
-def test_the_head_starts_as_head_init_says(backbone, head_init, names, takes_columns):
-    head = frozen.start_head(dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init), backbone, names)
-    assert bool((head.kernel[:, 1] == 1).all()) is takes_columns
-
-
-@pytest.mark.parametrize(("head_init", "keeps"), [("auto", True), ("random", False), ("imagenet", True)])
-def test_under_the_replications_protocol_imagenets_classifier_is_kept_whole(backbone, head_init, keeps):
-    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init=head_init, protocol="replication")
-    head = frozen.start_head(config, backbone, HALF_KNOWN)
-    assert (head.kernel.shape, head.bias.shape) == ((256, 1000), (1000,))
-    assert bool((head.kernel == backbone.classifier.kernel).all()) is keeps
 
 
 def test_the_replications_head_answers_with_the_first_outputs(dataset, tmp_path):
@@ -165,15 +146,6 @@ def test_the_replications_head_answers_with_the_first_outputs(dataset, tmp_path)
     answers = (trainer.table.features @ fit.best[0].kernel + fit.best[0].bias).argmax(axis=1)
     assert np.isin(answers, range(10)).mean() > 0.99
     assert fit.val_top1 > 0.5
-
-
-def test_imagenet_columns_that_are_not_there_are_refused(backbone, trainer):
-    config = dataclasses.replace(CONFIG, weights=SHIPPED, head_init="imagenet")
-    with pytest.raises(UserError, match="no class with a WordNet id"):
-        frozen.start_head(config, backbone, ("zero", "one"))
-    for protocol in ("paper", "replication"):
-        with pytest.raises(UserError, match="weights tiny, which have none"):
-            frozen.start_head(dataclasses.replace(config, protocol=protocol), trainer.backbone, HALF_KNOWN)
 
 
 def test_an_untrained_backbone_is_refused(dataset, tmp_path):

@@ -49,7 +49,7 @@ def test_heads_are_those_of_a_cpu(gpu):
         for rows in (300, 100)
     )
     configs = [dataclasses.replace(CONFIG, learning_rate=rate) for rate in (1e-4, 1e-3, 1e-2)]
-    start = heads.random_head(64, 5, seed=0)
+    start = (heads.random_head(64, 5, seed=0),)
     ours = heads.fit(train, val, start, configs, schedules.of(configs))
     with tf.device("CPU:0"):
         theirs = heads.fit(train, val, start, configs, schedules.of(configs))

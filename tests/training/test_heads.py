@@ -36,8 +36,9 @@ def wave(configs=ADAMS, base=CONFIG) -> list[TrainConfig]:
 
 
 def fit(samples, configs, **options):
-    start = heads.random_head(WIDTH, CLASSES, seed=1)
-    return heads.fit(*samples, start, configs, schedules.of(configs), **options)
+    folds = 1 if samples[0].folds is None else samples[0].folds.max() + 1
+    starts = (heads.random_head(WIDTH, CLASSES, seed=1),) * folds
+    return heads.fit(*samples, starts, configs, schedules.of(configs), **options)
 
 
 def best_epoch(curves) -> int:
@@ -46,10 +47,13 @@ def best_epoch(curves) -> int:
     return scores.index(max(scores)) + 1
 
 
-def keras_fit(samples, config: TrainConfig, start: Head, **options) -> tuple[Head, keras.callbacks.History]:
+def keras_fit(
+    samples, config: TrainConfig, start: Head, l2: float = 0.0, **options
+) -> tuple[Head, keras.callbacks.History]:
     """The same head by Keras' own layers, optimizer, loss and loop, on the same batches in the same order."""
     train, val = samples
-    model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(CLASSES, activation="softmax")])
+    both = {name: keras.regularizers.L2(l2) for name in ("kernel_regularizer", "bias_regularizer")}
+    model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(CLASSES, activation="softmax", **both)])
     model.set_weights([start.kernel, start.bias])
     model.compile(
         keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2),
@@ -87,7 +91,7 @@ def test_final_weights_equal_keras(samples):
     train, _val = samples
     start = heads.random_head(WIDTH, CLASSES, seed=1)
     configs = wave()
-    fits = heads.fit(train, None, start, configs, schedules.of(configs))
+    fits = heads.fit(train, None, (start,), configs, schedules.of(configs))
     for config, ours in zip(configs, fits, strict=True):
         head, _history = keras_fit(samples, config, start)
         assert ours.best_epoch == config.epochs
@@ -227,7 +231,7 @@ def test_a_data_set_smaller_than_a_batch_is_one_batch(samples):
         heads.random_head(WIDTH, CLASSES, 1),
         wave(ADAMS[:1]),
     )
-    (fitted,) = heads.fit(few, None, start, [config], schedules.of([config]))
+    (fitted,) = heads.fit(few, None, (start,), [config], schedules.of([config]))
     trained, _history = keras_fit((few, val), config, start)
     np.testing.assert_allclose(fitted.best[0].kernel, trained.kernel, atol=1e-4)
     assert np.abs(fitted.best[0].kernel - start.kernel).max() > 0.01
@@ -308,3 +312,36 @@ def test_balanced_weights_equal_keras_class_weight(samples):
     _head, history = keras_fit((uneven, val), config, heads.random_head(WIDTH, CLASSES, seed=1), class_weight=weights)
     np.testing.assert_allclose(fitted.curves["train_loss"], history["loss"], atol=1e-4)
     np.testing.assert_allclose(fitted.curves["val_loss"], history["val_loss"], atol=1e-4)
+
+
+def test_a_pull_draws_weights_back_to_where_they_started(samples):
+    start = heads.random_head(WIDTH, CLASSES, seed=1)
+    (configs, pulls), kernels = (wave(((1e-2, 0.9, 0.999),)), (0.0, 0.1, 10.0)), []
+    for pull in pulls:
+        (fitted,) = heads.fit(samples[0], None, (start,), configs, schedules.of(configs), pull=pull)
+        kernels.append(fitted.best[0].kernel)
+    distances = [np.linalg.norm(kernel - start.kernel) for kernel in kernels]
+    assert distances[0] > distances[1] > 2 * distances[2] > 0
+
+
+def test_a_pull_is_the_penalty_that_keras_regularises_with(samples):
+    """Towards zeros, where both start: the gradient of half of the pull for each squared weight."""
+    zeros = Head(np.zeros((WIDTH, CLASSES), np.float32), np.zeros(CLASSES, np.float32))
+    (config,) = wave(((1e-2, 0.9, 0.999),))
+    (ours,) = heads.fit(samples[0], None, (zeros,), [config], schedules.of([config]), pull=0.2)
+    theirs, _history = keras_fit(samples, config, zeros, l2=0.1)
+    np.testing.assert_allclose(ours.best[0].kernel, theirs.kernel, rtol=1e-3, atol=1e-4)
+
+
+def test_heads_of_an_annealed_rate_are_kept_as_they_end(samples):
+    configs = wave(base=dataclasses.replace(CONFIG, lr_schedule="cosine"))
+    assert [fitted.best_epoch for fitted in fit(samples, configs)] == [CONFIG.epochs] * len(ADAMS)
+
+
+def test_each_fold_has_a_start_of_its_own(samples):
+    train = dataclasses.replace(samples[0], folds=np.arange(71, dtype=np.int32) % 2)
+    starts = tuple(heads.random_head(WIDTH, CLASSES, seed=seed) for seed in (1, 2))
+    configs = wave(((1e-30, 0.9, 0.999),) * 2)
+    for fitted in heads.fit(train, train, starts, configs, schedules.of(configs)):
+        for head, start in zip(fitted.best, starts, strict=True):
+            np.testing.assert_allclose(head.kernel, start.kernel)

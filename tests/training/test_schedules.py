@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import PLATEAU_FACTOR, PLATEAU_MIN_DELTA, PLATEAU_PATIENCE, TrainConfig
 from pipeline.training import schedules
 
-CONFIG = TrainConfig(dataset="digits", epochs=4)
+CONFIG = TrainConfig(dataset="digits", epochs=4, lr_schedule="plateau")
 
 
 def rates(schedule, losses) -> np.ndarray:
@@ -75,3 +75,13 @@ def test_the_heads_that_are_kept_fall_as_before(kind):
 def test_plateau_without_validation_is_a_mistake():
     with pytest.raises(ValueError, match="validation loss"):
         schedules.of([CONFIG]).step(None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({}, "cosine"), ({"protocol": "replication"}, "plateau"), ({"freeze_conv": False, "weights": "none"}, "plateau")],
+)
+def test_auto_anneals_heads_of_ours(settings, kind):
+    config = dataclasses.replace(CONFIG, lr_schedule="auto", **settings)
+    assert config.schedule == kind
+    assert isinstance(schedules.of([config]), schedules.Plateau) is (kind == "plateau")

@@ -137,7 +137,7 @@ def test_optunas_database_shows_parameters_and_curves_to_other_programs(finished
         for trial in optuna.load_study(study_name=name, storage=storage).trials:
             assert trial.params.keys() == {"learning_rate", "one_minus_beta_1", "one_minus_beta_2"}
             assert sorted(trial.intermediate_values) == [1, 2, 3]
-            assert max(trial.intermediate_values.values()) == trial.value
+            assert trial.intermediate_values[3] == trial.value  # annealed by then
 
 
 def save_backbone(cell: Cell, path: Path) -> None:

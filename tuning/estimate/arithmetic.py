@@ -20,7 +20,7 @@ ENGINE = 0.3  # a converted model opened and compared with Keras, for the test p
 
 # An epoch of k heads takes time in proportion to HEADLESS + k (README: waves of 1, 8 and 16).
 HEADLESS = 2.7
-BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all
+BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all, where rates are not annealed
 # What pruning leaves of the time of all waves but the first, which teaches it (README: 40 trials on the dogs).
 PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.66, "hyperband": 0.53, "successive_halving": 0.28}
 SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
@@ -144,7 +144,8 @@ def final_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds) -> float
     """Of the best models: trained on train + val, and logged."""
     widest = max(item.width for item in work)
     one_head = (HEADLESS + 1) / (HEADLESS + shared.heads)
-    epochs = BEST_EPOCH * shared.config.epochs * one_head * shared.rows * shared.views / shared.train_rows
+    part = 1.0 if shared.config.schedule == "cosine" else BEST_EPOCH
+    epochs = part * shared.config.epochs * one_head * shared.rows * shared.views / shared.train_rows
     fits = sum(epochs * speeds.epoch * item.width / widest for item in work)
     return fits + (len(work) * MODEL + len({item.cell.alpha for item in work}) * REFIT) * speeds.pace
 

@@ -20,7 +20,7 @@ from pipeline.datasets import Dataset, Split
 from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
-from pipeline.training import heads, schedules
+from pipeline.training import heads, schedules, starts
 from pipeline.training.heads import Samples
 from pipeline.training.trainers import trainer_for
 
@@ -71,7 +71,7 @@ def of_epochs(config: TrainConfig, rows: tuple[int, int], shape: tuple[int, int]
     marks = [time.perf_counter()]
     configs = [dataclasses.replace(config, epochs=2)] * wave
     start = heads.random_head(*shape, seed=0)
-    heads.fit(train, val, start, configs, schedules.of(configs), partial(_mark, marks))
+    heads.fit(train, val, (start,), configs, schedules.of(configs), partial(_mark, marks), starts.PULL)
     first, second = np.diff(marks)
     return max(0.0, first - second), second / part
 

@@ -52,7 +52,7 @@ def test_an_epoch_of_a_large_table_is_measured_on_a_part(monkeypatch):
     monkeypatch.setattr(
         heads,
         "fit",
-        lambda train, val, start, configs, schedule, watch: (
+        lambda train, val, starts, configs, schedule, watch, pull: (
             rows.append(len(train.labels)) or [watch(epoch, range(1), None) for epoch in (1, 2)]
         ),
     )
