@@ -3,8 +3,8 @@
 # make lint    ruff and mypy
 # make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what the report takes,
 #              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
-#              what memory 200,000 pictures take, what phone pictures do, how well near copies are told, and what folds
-#              choose (two hours)
+#              what memory 200,000 pictures take, what phone pictures do, how well near copies are told, what folds
+#              choose, and how often intervals hold (two hours)
 # make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision
 # make chaos   sweeps on PostgreSQL and an MLflow server, all of which are killed at random, compared with an undisturbed one
 # make lock    resolve the requirements anew; make check-lock asks pip and uv whether they would install them
@@ -40,6 +40,7 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.phone_pictures
 	$(BIN)/python -m tests.bench.near_copies
 	$(BIN)/python -m tests.bench.folds
+	$(BIN)/python -m tests.bench.comparisons
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu
