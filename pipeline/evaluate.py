@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import keras
 
     from pipeline.datasets import Dataset
+    from pipeline.networks.backbones import Backbone
     from pipeline.scoring.scores import TestScores
     from pipeline.tracking import Tracker
+    from pipeline.training.heads import Head
 
 
 def evaluate(
@@ -34,6 +36,7 @@ def evaluate(
     tracker: Tracker,
     run_id: str,
     reject_below: float = 0.0,
+    start: tuple[Backbone, Head] | None = None,
     beside: Mapping[str, float] = MappingProxyType({}),
     caveat: str | None = None,
 ) -> TestScores:
@@ -41,14 +44,16 @@ def evaluate(
 
     Args:
         reject_below: the probability below which the model answers none of the classes; 0: never.
+        start: what it was before any training, which is scored beside it.
         beside: further metrics, which are there if and only if the scores are.
         caveat: what must stand beside the scores, where `config` no longer tells it.
     """
     from pipeline.scoring import metrics
     from pipeline.scoring.scores import differences, score
     from pipeline.tracking import records
+    from pipeline.tracking.runs import ANSWERS
 
-    scores = score(model, config, dataset, reject_below)
+    scores = score(model, config, dataset, reject_below, start)
     caveat = imagenet_note(config.dataset, config.weights) if caveat is None else caveat
     if caveat:
         tracker.set_tags(run_id, {"caveat": caveat})
@@ -57,6 +62,7 @@ def evaluate(
     tracker.log_table(run_id, per_class, "per_class.csv")
     tracker.log_table(run_id, metrics.confusion_table(scores.confusion, names), "confusion.csv")
     tracker.log_table(run_id, scores.coverage, "coverage.csv")
+    tracker.log_frame(run_id, scores.answers, ANSWERS)
     tracker.log_metrics(run_id, {**scores.as_metrics(), **differences(config, scores.top1), **beside})
     return scores
 
@@ -78,7 +84,7 @@ def summary(config: TrainConfig, scores: TestScores, caveat: str | None = None) 
             f"{100 * scores.answered:.1f} % of the pictures, of which {100 * scores.answered_top1:.1f} % are right"
         )
     if scores.untrained_top1 is not None:
-        lines.append(f"untrained (ImageNet's own columns): {100 * scores.untrained_top1:.1f} %")
+        lines.append(f"untrained, as heads start: {100 * scores.untrained_top1:.1f} %")
     for name, delta in differences(config, scores.top1).items():
         lines.append(f"difference to the {name.removeprefix('delta_')}: {100 * delta:+.1f} points")
     if caveat := imagenet_note(config.dataset, config.weights) if caveat is None else caveat:
@@ -92,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     devices.set_up()
     from pipeline import datasets
     from pipeline.tracking import records
+    from pipeline.training import starts
 
     tracker = tracking.connect(config.experiment)
     with tracker.run(
@@ -112,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         caveat = imagenet_note(trained.dataset, records.trained_weights(tags))
         model = tracker.load_model(config.run_id)
         below = tracker.metrics(config.run_id).get("reject_below", 0.0)
-        scores = evaluate(model, trained, dataset, tracker, config.run_id, below, caveat=caveat)
+        start = starts.untrained(trained, dataset)
+        scores = evaluate(model, trained, dataset, tracker, config.run_id, below, start, caveat=caveat)
         tracker.log_metrics(run_id, scores.as_metrics())
         print(summary(trained, scores, caveat))
 

@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     tracker = tracking.connect(config.experiment)
     with tracker.run(f"main {config.dataset} {config.cell.name}", kind="main") as run_id:
         dataset = prepare(config, tracker, run_id)
-        model, reject_below = train(config, dataset, tracker, run_id)
-        print(summary(config, evaluate(model, config, dataset, tracker, run_id, reject_below)))
+        model, reject_below, start = train(config, dataset, tracker, run_id)
+        print(summary(config, evaluate(model, config, dataset, tracker, run_id, reject_below, start)))
 
 
 if __name__ == "__main__":

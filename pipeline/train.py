@@ -22,17 +22,24 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.datasets import Dataset
+    from pipeline.networks.backbones import Backbone
     from pipeline.tracking import Tracker
     from pipeline.training.fit import Curves
+    from pipeline.training.heads import Head
 
 
-def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> tuple[keras.Model, float]:
-    """One fit, recorded on `run_id`; returns the model, and the probability below which none is to be answered.
+def train(
+    config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str
+) -> tuple[keras.Model, float, tuple[Backbone, Head] | None]:
+    """One fit, recorded on `run_id`.
+
+    Returns the model, the probability below which none is to be answered, and the start (see trainers.Trainer).
 
     Raises UserError where the loss stops being a number.
     """
     from pipeline.networks import backbones
     from pipeline.tracking import records
+    from pipeline.training.calibration import calibrate
     from pipeline.training.fit import go_on
     from pipeline.training.trainers import trainer_for
 
@@ -48,7 +55,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
         (fit,) = trainer.fit([config], watch)
     tracker.log_curves(run_id, fit.curves)
     fit.require_finite()
-    calibration = trainer.calibrate(fit.best)
+    calibration = calibrate(*trainer.validated(fit.best))
     model = trainer.model(fit.best, calibration.temperature)
     tracker.log_metrics(run_id, {**records.cell_costs(config, dataset.num_classes), **fit.scores})
     tracker.log_metrics(run_id, dataclasses.asdict(calibration))
@@ -61,7 +68,7 @@ def train(config: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) 
         f"{name.removeprefix('best_val_').replace('_', ' ')} {100 * value:.1f} %" for name, value in fit.scores.items()
     )
     print(f"{config.cell.name}: best val {scores} in epoch {fit.best_epoch}; run {run_id}")
-    return model, calibration.reject_below
+    return model, calibration.reject_below, trainer.start
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The answer in words and in one table: the best cell, its cost, and which cheaper one may be as good."""
+"""The answer in words and in one table: the best cell, its cost, and which cheaper one is enough."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
+from pipeline.scoring import compare
 from reports.figures.frames import rows
-from reports.figures.labels import cell_label, millions
+from reports.figures.labels import cell_label, millions, points
+from reports.tables import Tables
+from reports.tables.compared import TEST, UNTRAINED, VAL, against
 
-Kind = Literal["text", "pct", "interval", "points", "millions", "count"]
+Kind = Literal["text", "pct", "interval", "points", "gain", "millions", "count"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ COLUMNS = (
     Column("test_answered", "", "pct"),
     Column("test_top1_answered", "", "pct"),
     Column("untrained_top1", "untrained, %", "pct"),
+    Column("gain", "by training [95 % interval]", "gain"),
+    Column("gain_low", "", "points"),  # shown beside gain on the page
+    Column("gain_high", "", "points"),
     Column("paper_top1", "paper, %", "pct"),
     Column("delta_paper", "vs. paper", "points"),
     Column("replication_top1", "replication, %", "pct"),
@@ -54,6 +59,7 @@ _OPTIONAL = {
     "best_val_balanced_top1",
     "test_balanced_top1",
     "untrained_top1",
+    "gain",
     "paper_top1",
     "delta_paper",
     "replication_top1",
@@ -83,6 +89,8 @@ def shown(cell: Any, column: Column) -> str:
         return "-"
     if column.kind == "interval":
         return _score(cell)
+    if column.kind == "gain":
+        return f"{points(value)} [{points(cell.gain_low)}, {points(cell.gain_high)}]"
     spelled = {"pct": 100 * value, "points": 100 * value, "millions": value / 1e6, "count": value}[column.kind]
     digits = {"pct": ".1f", "points": "+.1f", "millions": ".2f" if value < 1e7 else ",.1f", "count": ",.0f"}
     return f"{spelled:{digits[column.kind]}}"
@@ -94,34 +102,36 @@ def records(cells: pd.DataFrame) -> dict[str, Any]:
     return {"columns": list(plain.columns), "cells": plain.where(plain.notna(), None).to_dict("records")}
 
 
-def headline(cells: pd.DataFrame) -> list[str]:
+def headline(tables: Tables) -> list[str]:
     """A few paragraphs, of which the first names the best cell; one paragraph a sweep where there are several."""
+    cells = tables.cells
     if cells.empty:
         return ["There are no cells yet."]
-    groups = list(cells.groupby("sweep", sort=False))
+    groups = [
+        (sweep, _of_one(group, tables.pairs[tables.pairs["sweep"] == sweep], tables.margin))
+        for sweep, group in cells.groupby("sweep", sort=False)
+    ]
     if len(groups) == 1:
-        return _of_one(cells)
-    return [f"{sweep}: {' '.join(_of_one(group))}" for sweep, group in groups]
+        return groups[0][1]
+    return [f"{sweep}: {' '.join(sentences)}" for sweep, sentences in groups]
 
 
 def best_cell(cells: pd.DataFrame) -> int | None:
-    """The row number of the most accurate; of ties, that with the fewest mult-adds. None where none was tested."""
-    if cells["test_top1"].isna().all():
-        return None
-    return int(np.lexsort((cells["mult_adds"], -cells["test_top1"]))[0])
+    """The row number of the first sweep's best; None where none was tested."""
+    best = cells["is_best"].to_numpy(bool)
+    return int(best.argmax()) if best.any() else None
 
 
-def _of_one(cells: pd.DataFrame) -> list[str]:
+def _of_one(cells: pd.DataFrame, pairs: pd.DataFrame, margin: float) -> list[str]:
     index = best_cell(cells)
     if index is None:
         return ["No cell has been tested yet."]
     best, tested = cells.iloc[index], cells[cells["test_top1"].notna()]
-    rank = f"is the most accurate of {len(tested)} tested cells" if len(tested) > 1 else "is the one tested cell"
+    rank = f"is the best of {len(tested)} tested cells by validation" if len(tested) > 1 else "is the one tested cell"
     sentences = [
         f"{cell_label(best['cell'])} {rank}: {_score(best)} %{_pictures(best['test_pictures'])} with {_cost(best)}."
     ]
-    if cheaper := _as_good(tested, best):
-        sentences.append(cheaper)
+    sentences += [sentence for sentence in (_enough(tested, best, pairs, margin), _told_apart(pairs)) if sentence]
     for source in ("paper", "replication"):
         deltas = tested[f"delta_{source}"].dropna()
         if len(deltas):
@@ -131,17 +141,48 @@ def _of_one(cells: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _as_good(tested: pd.DataFrame, best: pd.Series) -> str:
-    """The cell with the fewest mult-adds whose interval overlaps that of the best."""
-    near = tested[(tested["test_top1_high"] >= best["test_top1_low"]) & (tested["mult_adds"] < best["mult_adds"])]
-    if near.empty:
+def _enough(tested: pd.DataFrame, best: pd.Series, pairs: pd.DataFrame, margin: float) -> str:
+    """The cheapest cell that is enough; or the cheaper one of which the least loss is shown, where none is."""
+    cheaper = tested[tested["mult_adds"] < best["mult_adds"]]
+    losses = {row.cell: against(pairs, row.cell, best["cell"], VAL) for row in rows(cheaper)}
+    known = {cell: row for cell, row in losses.items() if row is not None}
+    if not known:
         return ""
-    small = near.iloc[int(near["mult_adds"].to_numpy(dtype=float).argmin())]
-    times = best["mult_adds"] / small["mult_adds"]
-    return (
-        f"The cheapest whose interval overlaps that one is {cell_label(small['cell'])}: {_score(small)} % with "
-        f"{_cost(small)}, {times:.1f} times fewer."
+    enough = cheaper[cheaper["is_enough"]]
+    if enough.empty:
+        cell = max(known, key=lambda cell: known[cell]["low"])
+        return (
+            f"Of no cheaper cell do the {known[cell]['pictures']:,} validation pictures show that it loses less than "
+            f"{_margin(margin)}; the nearest is {cell_label(cell)}: {_difference(known[cell])} points."
+        )
+    small = enough.iloc[0]
+    loss = known[small["cell"]]
+    sentence = (
+        f"{cell_label(small['cell'])} is enough: on {loss['pictures']:,} validation pictures it has "
+        f"{_difference(loss)} points, so that it loses less than {_margin(margin)}, with {_cost(small)}, "
+        f"{best['mult_adds'] / small['mult_adds']:.1f} times fewer"
     )
+    on_test = against(pairs, small["cell"], best["cell"], TEST)
+    return f"{sentence}." if on_test is None else f"{sentence}; on the test pictures, {_difference(on_test)}."
+
+
+def _margin(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"
+
+
+def _told_apart(pairs: pd.DataFrame) -> str:
+    """What the test can tell: by the median over pairs of cells."""
+    cells = pairs[(pairs["split"] == TEST) & (pairs["second"] != UNTRAINED)]
+    if cells.empty:
+        return ""
+    flips = (cells["only_first"] + cells["only_second"]) / cells["pictures"]
+    least = compare.detectable(float(flips.median()), float(cells["effective"].median()))
+    return f"Two cells must differ by about {100 * least:.1f} points for these test pictures to tell them apart."
+
+
+def _difference(row: pd.Series) -> str:
+    """ "-0.4 [-1.3, +0.5]" """
+    return f"{points(row['difference'])} [{points(row['low'])}, {points(row['high'])}]"
 
 
 def _score(cell: Any) -> str:

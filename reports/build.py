@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 ARTIFACT = "report.html"
 
 
-def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
-    """Writes the page about the sweeps `runs`, or about the newest one with results. Returns its path, `output`.
+def build(
+    tracker: Tracker, runs: Sequence[str], output: Path, margin: float = ReportConfig.margin
+) -> tuple[Path, list[str]]:
+    """Writes the page about the sweeps `runs`, or about the newest one with results.
+
+    Returns its path, `output`, and what it says first.
 
     The page of a single sweep is logged on its run as well, where MLflow takes it.
 
     Raises UserError where there is no such sweep, or none at all, or `output` cannot be written.
     """
-    from reports import page, tables  # here, since plotly and mlflow take seconds
+    from reports import answer, page, tables  # here, since plotly and mlflow take seconds
 
     sweeps = tables.choose(tracker, runs)
-    text = page.render(tables.read(tracker, sweeps))
+    found = tables.read(tracker, sweeps, margin=margin)
+    text = page.render(found)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
@@ -46,7 +51,7 @@ def build(tracker: Tracker, runs: Sequence[str], output: Path) -> Path:
             tracker.log_text(sweeps[0], text, ARTIFACT)
         except (UserError, OSError) as error:  # such as artifacts that only another machine can reach
             progress.note(f"the page could not be logged in MLflow: {first_line(error)}")
-    return output
+    return output, answer.headline(found)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     tracker = tracking.connect(config.experiment, make=False)
     if tracker.adopts and not tables.sweeps(tracker):  # `mlflow run` of a project whose sweeps were started without it
         tracker = tracking.connect(config.experiment, in_project=False, make=False)
-    print(f"The report: {build(tracker, config.runs, Path(config.output))}")
+    page, answers = build(tracker, config.runs, Path(config.output), config.margin)
+    print("\n".join([*answers, f"The report: {page}"]))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,16 @@ def tradeoff(tables: Tables) -> list[Plot]:
     )
 
 
+def differences(tables: Tables) -> list[Plot]:
+    """Of the cells of each sweep."""
+    several, found = len(tables.sweeps) > 1, []
+    for number, sweep in enumerate(tables.sweeps["sweep"]):
+        own, pairs = (frame[frame["sweep"] == sweep] for frame in (tables.cells, tables.pairs))
+        title = f"Test top-1, row less column, points{f': {plain(sweep)}' if several else ''}"
+        found.append(_plot(f"differences-{number}", title, figures.DIFFERENCES, own, pairs))
+    return _found(*found)
+
+
 def cells(tables: Tables) -> list[CellContents]:
     """Every cell of every sweep, in the order of the table."""
     sweeps = {row.sweep: row for row in rows(tables.sweeps)}

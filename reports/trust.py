@@ -19,7 +19,7 @@ UNKNOWN = "not recorded"
 NO_PROTOCOL = frozenset(
     {
         *("dataset", "data_dir", "work_dir", "experiment", "storage"),
-        *("alphas", "resolutions", "trials", "skip_unreadable", "plan"),
+        *("alphas", "resolutions", "trials", "skip_unreadable", "margin", "plan"),
     }
 )
 

@@ -28,7 +28,7 @@ def importances(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
         trials are complete or all have the same value.
     """
     found = pd.DataFrame({"hyperparameter": pd.Series(dtype=str), "mean": 0.0, "deviation": 0.0})
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.params]
     if len(done) < FEWEST or len({trial.value for trial in done}) < 2:
         return found
     optuna.logging.set_verbosity(optuna.logging.WARNING)

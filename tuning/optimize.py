@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracker = tracking.connect(config.experiment)
         run_id, cells, failures = sweep(config, storage, lock, tracker, InlineExecutor())
         show(config, cells)
-        _report(tracker, run_id)
+        _report(tracker, run_id, config.margin)
     if failures:
         raise UserError("; ".join(failures))
 
@@ -66,16 +66,16 @@ def _show_plan(config: SweepConfig) -> None:
         plan.show(config)
 
 
-def _report(tracker: Tracker, run_id: str) -> None:
-    """Makes the page; the sweep is done, and well, where it cannot be made."""
+def _report(tracker: Tracker, run_id: str, margin: float) -> None:
+    """Makes the page, and prints what it says first; the sweep is done, and well, where it cannot be made."""
     from reports.build import build
 
     try:
-        page = build(tracker, [run_id], Path(ReportConfig.output))
+        page, answers = build(tracker, [run_id], Path(ReportConfig.output), margin)
     except (UserError, OSError) as error:
         progress.note(f"no report was made: {first_line(error)}")
     else:
-        print(f"The report: {page}")
+        print("\n".join([*answers, f"The report: {page}"]))
 
 
 def resume_hint(words: Sequence[str]) -> str:

@@ -157,7 +157,7 @@ class Publisher:
             status=_STATUS[trial.state],
             started=datetime.fromtimestamp(fit["started"], UTC),
             ended=datetime.fromtimestamp(fit["ended"], UTC),
-            params=_params(search_space.train_config(self._base, trial.params)),
+            params=_params(search_space.train_config(self._base, trial.params), drawn=bool(trial.params)),
             metrics={**self._costs, **{name: fit[name] for name in known if name in fit}},
             curves=fit["curves"],
             epoch_ends=fit.get("epoch_ends", ()),
@@ -170,5 +170,8 @@ class Publisher:
         )
 
 
-def _params(config: TrainConfig) -> dict[str, object]:
-    return {**as_params(config), **records.cell_params(config)}
+def _params(config: TrainConfig, drawn: bool = True) -> dict[str, object]:
+    known = {**as_params(config), **records.cell_params(config)}
+    if drawn:
+        return known
+    return {name: value for name, value in known.items() if name not in search_space.HYPERPARAMETERS} | {"epochs": 0}

@@ -101,8 +101,12 @@ def _slim(trial: FrozenTrial, space: Space) -> FrozenTrial:
 
 
 def _window(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Which of `trials`, by their positions, are looked at."""
-    finished = [index for index, trial in enumerate(trials) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    """Which of `trials`, by their positions, are looked at; not the start of the fits, for which nothing was drawn."""
+    finished = [
+        index
+        for index, trial in enumerate(trials)
+        if trial.params and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
     if len(finished) > SAMPLER_WINDOW:
         complete = [index for index in finished if trials[index].state == TrialState.COMPLETE]
         best = sorted(complete, key=lambda index: trials[index].value or 0.0, reverse=True)[:SAMPLER_BEST]

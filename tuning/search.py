@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from optuna.trial import FrozenTrial, Trial
 
 from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, Split
 from pipeline.evaluate import evaluate
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, VALIDATION
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
@@ -77,6 +78,9 @@ class CellSearch:
             return
         trainer, epochs = self.trainer, self._base.epochs
         with progress.bar(f"trials {self._base.cell.name}", total=left * epochs, unit="epochs") as advance:
+            if not study.ended and (start := tasks.untrained(trainer, self._base.aim)):
+                study.add(0, start.as_trial(None, 0, (0, 1)))
+                advance(epochs)
             while current := self._next_round():
                 before = studies.left(study.trials, config.trials)
                 advanced = self._run_round(trainer, current, advance)
@@ -197,15 +201,17 @@ class CellSearch:
             final = trainer.refit(config, rates)
         except UserError as error:  # of this cell alone, so that the others go on
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
-        fit, calibration = winner.user_attrs[FIT], self._calibration(config, winner)
+        fit, judged = winner.user_attrs[FIT], self._judged(config, winner)
+        calibration = {field.name: judged[field.name] for field in dataclasses.fields(Calibration)}
         model = trainer.model(final.best, calibration["temperature"])
+        validation = self._validation(judged["val_right"])
         self._driver.lock.check()
         # What a longer search may change is a metric, for MLflow's params are for ever.
         drawn = search_space.HYPERPARAMETERS
         fixed = {name: value for name, value in as_params(self._base).items() if name not in drawn}
         self._tracker.log_params(run_id, {**fixed, "cell": self._base.cell.name})
         found = {
-            **{name: getattr(config, name) for name in drawn},
+            **({name: getattr(config, name) for name in drawn} if winner.params else {}),
             **{f"trials_{state}": number for state, number in studies.count(trials).items()},
             **{name: fit[name] for name in ("best_val_top1", "best_val_balanced_top1")},
             **calibration,
@@ -214,30 +220,39 @@ class CellSearch:
         }
         self._tracker.log_metrics(run_id, {**self._costs, **found})
         # Not the curve of the learning rate, under whose name the cell's run holds what the winner drew.
-        curves = {name: final.curves[name] for name in ("train_loss", "train_top1")}
+        curves = {name: curve for name, curve in final.curves.items() if name in ("train_loss", "train_top1")}
         self._tracker.log_curves(run_id, curves)
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
+        self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
         tested = {studies.TESTED: studies.done(trials)}
-        evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], tested)
+        evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])
         self._seconds += time.perf_counter() - begun
 
-    def _calibration(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, float]:
+    def _judged(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, Any]:
         """As its task told it; or by training it once more, where its task was run again and another was the best."""
-        names, fit = [field.name for field in dataclasses.fields(Calibration)], winner.user_attrs[FIT]
-        if all(name in fit for name in names):
-            return {name: fit[name] for name in names}
+        if "val_right" in winner.user_attrs[FIT]:
+            return winner.user_attrs[FIT]
         (again,) = self.trainer.fit([config])
         again.require_finite()
-        return dataclasses.asdict(self.trainer.calibrate(again.best))
+        return tasks.judged(self.trainer, again)
+
+    def _validation(self, right: str) -> pd.DataFrame:
+        """A row for each picture that was validated on: picture (its id), right (whether the winner's answer is)."""
+        pictures = self._validated
+        return pd.DataFrame({"picture": list(pictures.ids), "right": tasks.unpacked(right, len(pictures))})
+
+    @property
+    def _validated(self) -> Split:
+        config, dataset = self._driver.config, self._driver.dataset
+        if studies.fold_count(config, dataset) > 1:
+            return dataset.train
+        _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+        return dataset.train.subset(val)
 
     def _register(self, run_id: str, model: Any, winner: FrozenTrial, calibration: dict[str, float]) -> None:
         config, dataset = self._driver.config, self._driver.dataset
-        pictures = dataset.train
-        if studies.fold_count(config, dataset) == 1:
-            _train, val = datasets.cut(pictures, config.val_fraction, config.seed)
-            pictures = pictures.subset(val)
         self._tracker.log_model(
             run_id,
             model,
@@ -246,7 +261,7 @@ class CellSearch:
             tags={"alpharho.study": self.study.name, "alpharho.data": dataset.train.digest},
             calibration=calibration,
             val_score=winner.value or 0.0,
-            judged_by=f"{config.aim} of {pictures.digest}",
+            judged_by=f"{config.aim} of {self._validated.digest}",
         )
 
 
@@ -277,4 +292,4 @@ def _both(first: Callable[[Epoch], None], second: Callable[[Epoch], None]) -> Ca
 def _rates(trial: FrozenTrial) -> np.ndarray:
     """The learning rates of a finished trial up to the epoch that counts, (epochs,)."""
     fit = trial.user_attrs[FIT]
-    return np.array(fit["curves"]["learning_rate"][: fit["best_epoch"]])
+    return np.array(fit["curves"].get("learning_rate", [])[: fit["best_epoch"]])

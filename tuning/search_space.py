@@ -34,7 +34,9 @@ def distributions(finetunes: bool) -> dict[str, FloatDistribution]:
 
 
 def train_config(base: TrainConfig, params: Mapping[str, float]) -> TrainConfig:
-    """`base` with the three hyperparameters of a trial whose draw is `params`."""
+    """`base` with the three hyperparameters of a trial whose draw is `params`; as it is where nothing was drawn."""
+    if not params:
+        return base
     return dataclasses.replace(
         base,
         learning_rate=params["learning_rate"],

@@ -132,7 +132,7 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         tags = {DATABASE_TAG: _database(cells)}
         run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags=tags, resume=there, key=key)
         shared = as_params(config)
-        del shared["plan"]  # which ends before there is a run
+        del shared["plan"], shared["margin"]  # one ends before there is a run, the other is of the page
         tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
         tracker.log_params(run_id, shared)
         records.log_dataset(tracker, run_id, config, dataset, studies.fold_count(config, dataset))

@@ -5,6 +5,7 @@ The fits of a round of heads, and one fine-tuning, are `fit_trials`; the feature
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 import time
@@ -18,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from pipeline.config import Aim, TrainConfig
 from pipeline.tracking import environment_tags
+from pipeline.training.calibration import calibrate
 from pipeline.training.fit import Curves, Fit
 from pipeline.training.trainers import Trainer
 from tuning import sampling
@@ -60,7 +62,7 @@ class Outcome:
             best_epoch (from 1), best_val_top1, best_val_balanced_top1 and val_loss (at the best epoch), failure (why it
             is worthless, or empty), seconds (its share of the task's), started and ended (of the task, seconds since
             1970), epoch_ends (the same, of each epoch; only of networks), device; and of the best of a task, which may
-            be the winner, temperature and reject_below (see Calibration).
+            be the winner, temperature and reject_below (see Calibration), and val_right (see packed).
         rungs: what successive halving keeps with it.
     """
 
@@ -70,20 +72,20 @@ class Outcome:
     rungs: dict[str, float]
 
     def as_trial(
-        self, trial: Trial, index: int, task: tuple[int, int], asked: Mapping[str, float] | None
+        self, trial: Trial | None, index: int, task: tuple[int, int], asked: Mapping[str, float] | None = None
     ) -> FrozenTrial:
         """What is written of it.
 
         Args:
-            trial: that it came of.
+            trial: that it came of; None where nothing was drawn.
             task: index of its task's first trial, and how many there are.
             asked: what a person asked for.
         """
         frozen = create_trial(
             state=self.state,
             value=self.value,
-            params=trial.params,
-            distributions=trial.distributions,
+            params=trial.params if trial else {},
+            distributions=trial.distributions if trial else {},
             intermediate_values=_few(objective_curve(self.fit)),
             system_attrs=self.rungs,
             user_attrs={
@@ -121,7 +123,7 @@ def fit_trials(
         return kept
 
     fits = trainer.fit(configs, watch)
-    calibrations = _calibrations(trainer, fits, configs[0].aim)
+    judged = _judged(trainer, fits, configs[0].aim)
     ended = time.time()
     times = {"seconds": round((ended - started) / len(trials), 3), "started": started, "ended": ended}
     for fit, ends in zip(fits, epoch_ends, strict=True):
@@ -129,9 +131,39 @@ def fit_trials(
             ends.append(ended)
     one_by_one = not configs[0].freeze_conv
     return [
-        _outcome(trial, fit, configs[0].aim, calibration | times | ({"epoch_ends": ends} if one_by_one else {}))
-        for trial, fit, calibration, ends in zip(trials, fits, calibrations, epoch_ends, strict=True)
+        _outcome(
+            fit, configs[0].aim, known | times | ({"epoch_ends": ends} if one_by_one else {}), sampling.rungs(trial)
+        )
+        for trial, fit, known, ends in zip(trials, fits, judged, epoch_ends, strict=True)
     ]
+
+
+def untrained(trainer: Trainer, aim: Aim) -> Outcome | None:
+    """What a study is to be better than: the start of its fits; None where that does not know the classes."""
+    started = time.time()
+    fit = trainer.untrained
+    if fit is None:
+        return None
+    known, ended = judged(trainer, fit), time.time()
+    times = {"seconds": round(ended - started, 3), "started": started, "ended": ended}
+    outcome = _outcome(fit, aim, known | times, {})
+    return dataclasses.replace(outcome, fit=outcome.fit | {"curves": {}})  # of epochs, of which there is none
+
+
+def judged(trainer: Trainer, fit: Fit[Any]) -> dict[str, Any]:
+    """temperature, reject_below and val_right: what the validation pictures say of what was trained."""
+    logits, labels = trainer.validated(fit.best)
+    return {**dataclasses.asdict(calibrate(logits, labels)), "val_right": packed(logits.argmax(axis=1) == labels)}
+
+
+def packed(right: np.ndarray) -> str:
+    """bool (n,), of the pictures that were validated on, in their order -> text, one bit for each picture."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpacked(text: str, count: int) -> np.ndarray:
+    """The reverse of `packed`, of `count` pictures."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(bool)
 
 
 def kept_curves(curves: Mapping[str, T], aim: Aim) -> dict[str, T]:
@@ -139,17 +171,17 @@ def kept_curves(curves: Mapping[str, T], aim: Aim) -> dict[str, T]:
     return {name: curve for name, curve in curves.items() if name != f"val_{BALANCED}" or aim == BALANCED}
 
 
-def _calibrations(trainer: Trainer, fits: Sequence[Fit[Any]], aim: Aim) -> list[dict[str, Any]]:
+def _judged(trainer: Trainer, fits: Sequence[Fit[Any]], aim: Aim) -> list[dict[str, Any]]:
     """For each fit; empty but for the best finished one: no other of a task can be the winner."""
     finished = [index for index, fit in enumerate(fits) if not fit.failure and not fit.pruned]
     found: list[dict[str, Any]] = [{} for _ in fits]
     if finished:
         best = max(finished, key=lambda index: (*map(_short, fits[index].rank(aim)), -index))  # as studies.best
-        found[best] = dataclasses.asdict(trainer.calibrate(fits[best].best))
+        found[best] = judged(trainer, fits[best])
     return found
 
 
-def _outcome(trial: Trial, fit: Fit[Any], aim: Aim, known: dict[str, Any]) -> Outcome:
+def _outcome(fit: Fit[Any], aim: Aim, known: dict[str, Any], rungs: dict[str, float]) -> Outcome:
     """A pruned trial's value is its last validation score, as Optuna has it; a finished one's is its best."""
     curves = {name: [_short(value) for value in values] for name, values in fit.curves.items()}
     objective, balanced = f"val_{aim}", f"val_{BALANCED}"
@@ -160,10 +192,9 @@ def _outcome(trial: Trial, fit: Fit[Any], aim: Aim, known: dict[str, Any]) -> Ou
         "device": environment_tags()["device"],
         **known,
     }
-    rungs = sampling.rungs(trial)
     if fit.failure:
         return Outcome(TrialState.FAIL, None, kept, rungs)
-    at = fit.best_epoch - 1
+    at = max(1, fit.best_epoch) - 1
     kept |= {f"best_{name}": curves[name][at] for name in ("val_top1", balanced)}
     kept |= {"val_loss": curves["val_loss"][at]}
     state = TrialState.PRUNED if fit.pruned else TrialState.COMPLETE

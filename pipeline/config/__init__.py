@@ -31,6 +31,7 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
+from pipeline.config.results import EvaluateConfig, ReportConfig
 from pipeline.config.searches import Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
 from pipeline.config.settings import (
     KNOWN_DATASETS,
@@ -40,13 +41,11 @@ from pipeline.config.settings import (
     ClassWeights,
     DataConfig,
     EngineName,
-    EvaluateConfig,
     FitConfig,
     HeadInit,
     LrSchedule,
     Precision,
     Protocol,
-    ReportConfig,
     TrainConfig,
     Unfreeze,
     Views,

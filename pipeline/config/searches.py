@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.config.cells import Cell
+from pipeline.config.results import ReportConfig, check_margin
 from pipeline.config.settings import DataConfig, FitConfig, TrainConfig
 from pipeline.config.spelling import spell
 from pipeline.shell.errors import require
@@ -40,6 +41,8 @@ class SweepConfig(FitConfig):
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
+    margin: float = ReportConfig.margin
+    """points of top-1 that a cheaper cell may lose to the best, at most, to be called enough"""
     plan: bool = False
     """measure for some ten seconds, print what the sweep will cost, and stop"""
 
@@ -93,6 +96,7 @@ class SweepConfig(FitConfig):
             "leave --folds out",
         )
         check_storage(self.storage)
+        check_margin(self.margin)
 
 
 def check_storage(url: str) -> None:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from pipeline.config.architectures import IMAGENET_CLASSES, BackboneName
 from pipeline.config.cells import MOBILENET_BLOCKS, Cell, check_weights
-from pipeline.config.spelling import spell
 from pipeline.shell.errors import require
 
 KNOWN_DATASETS = ("stanford_dogs", "cifar10", "digits", "letters", "folder:PATH")
@@ -95,7 +94,9 @@ class FitConfig(DataConfig):
     protocol: Protocol = "paper"
     """paper: a head for the data set's classes; replication: a 1000-way head whose first outputs are the classes"""
     epochs: int = 30
-    batch_size: int = 32
+    """passes over the training pictures"""
+    batch_size: int | Literal["auto"] = "auto"
+    """pictures of a training step; auto: 128 for heads on frozen features, 32 for whole networks and the replication"""
     dropout: float = 0.001
     """on the pooled features, while training; Keras' MobileNet has 0.001"""
     aim: Aim = "top1"
@@ -144,7 +145,7 @@ class FitConfig(DataConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.epochs >= 1, "epochs >= 1", self.epochs)
-        require(self.batch_size >= 1, "batch_size >= 1", self.batch_size)
+        require(self.batch >= 1, "batch_size auto, or >= 1", self.batch_size)
         require(0 <= self.dropout < 1, "dropout from 0 to below 1", self.dropout)
         require(self.l2 == "auto" or self.l2 >= 0, "l2 auto, or >= 0", self.l2)
         require(
@@ -193,6 +194,13 @@ class FitConfig(DataConfig):
         return self.lr_schedule
 
     @property
+    def batch(self) -> int:
+        """What batch_size comes to."""
+        if self.batch_size == "auto":
+            return 128 if self.freeze_conv and self.protocol == "paper" else 32
+        return self.batch_size
+
+    @property
     def finetunes(self) -> bool:
         """Whether trained convolutions are trained on; neither frozen nor from scratch."""
         return not self.freeze_conv and self.weights != "none"
@@ -229,6 +237,7 @@ class TrainConfig(FitConfig):
     resolution: int = 224
     """input side, px"""
     learning_rate: float = 1e-3
+    """Adam's, before lr_schedule changes it"""
     beta_1: float = 0.9
     """Adam's memory of the gradient"""
     beta_2: float = 0.999
@@ -266,39 +275,3 @@ def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
     )
     for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
         require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """Which trained run is tested."""
-
-    run_id: str = ""
-    """the MLflow run that holds the model; it is tested on the data that it was trained for"""
-    dataset: str = ""
-    """folder:PATH, if a folder of pictures is not where the run found it"""
-    labels: str = ""
-    """its table of labels, if that is not where the run found it"""
-    data_dir: str = ""
-    """where TFDS keeps the data set, if that is not where the run found it"""
-    work_dir: str = ""
-    """where feature tables are kept, if not where the run kept them"""
-    experiment: str = DataConfig.experiment
-
-    def __post_init__(self) -> None:
-        require(bool(self.run_id), "the id of a finished train or cell run", self.run_id, "see it in `mlflow ui`")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportConfig:
-    """Which sweeps a report shows, and where it goes."""
-
-    runs: tuple[str, ...] = ()
-    """MLflow runs of sweeps, shown side by side; none: the newest sweep with results"""
-    output: str = "report.html"
-    """the page, one file that needs no other"""
-    experiment: str = DataConfig.experiment
-
-    def __post_init__(self) -> None:
-        hint = "such as --output report.html"
-        require(self.output.endswith((".html", ".htm")), "an output that ends in .html", self.output, hint)
-        require(len(set(self.runs)) == len(self.runs), "each run once", spell(self.runs), "such as --runs A,B")

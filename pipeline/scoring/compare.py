@@ -22,7 +22,10 @@ from statsmodels.stats.multitest import multipletests
 Right = NDArray[np.bool_]
 Groups = NDArray[np.integer]
 
-COLUMNS = ("first", "second", "difference_pct", "low_pct", "high_pct", "only_first", "only_second", "p", "p_holm")
+COLUMNS = (
+    *("first", "second", "difference", "low", "high", "only_first", "only_second"),
+    *("pictures", "effective", "p", "p_holm"),
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ def pairs(right: Mapping[str, Right], groups: Groups | None = None) -> pd.DataFr
     adjusted = holm([comparison.p for _, _, comparison in found])
     rows = [
         (
-            *(first, second, 100 * comparison.difference, *(100 * bound for bound in comparison.interval)),
-            *(comparison.only_first, comparison.only_second, comparison.p, p_holm),
+            *(first, second, comparison.difference, *comparison.interval, comparison.only_first),
+            *(comparison.only_second, comparison.pictures, comparison.effective, comparison.p, p_holm),
         )
         for (first, second, comparison), p_holm in zip(found, adjusted, strict=True)
     ]

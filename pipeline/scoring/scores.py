@@ -11,11 +11,13 @@ import pandas as pd
 
 from pipeline.config import TrainConfig
 from pipeline.datasets import Dataset
+from pipeline.datasets.splits import together
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.scoring import metrics
 from pipeline.scoring.published import find_published
+from pipeline.training.heads import Head
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,12 @@ class TestScores:
 
     Attributes:
         interval: 95 % Wilson interval of top1.
-        untrained_top1: by the ImageNet classifier's own columns, with no training; None where it knows too few classes.
+        untrained_top1: of what heads start from, before any training; None where that does not know the classes.
         pictures_per_second: from encoded picture to features, as measured when the test features were made.
         unshared_top1: of the test pictures that are no (near) copies of training pictures; None if all are, or none is.
+        answers: a row a picture: picture (its id), truth and answer (outputs' numbers), p_answer and p_truth
+            (probabilities), untrained (what the start answers, -1 without one), and group (a number for what belongs
+            together, such as near copies).
         reject_below: probability below which none of the classes is answered.
         answered: part of the test pictures of which one is answered then.
         answered_top1: of these; NaN where there is none.
@@ -45,6 +50,7 @@ class TestScores:
     answered: float
     answered_top1: float
     coverage: pd.DataFrame
+    answers: pd.DataFrame
     unshared_top1: float | None = None
 
     @property
@@ -71,13 +77,20 @@ class TestScores:
         return shown | {name: value for name, value in known.items() if value is not None}
 
 
-def score(model: keras.Model, config: TrainConfig, dataset: Dataset, reject_below: float = 0.0) -> TestScores:
+def score(
+    model: keras.Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    reject_below: float = 0.0,
+    start: tuple[Backbone, Head] | None = None,
+) -> TestScores:
     """Reads the test split, in single precision, as the model computes wherever it is loaded.
 
     Args:
         model: as backbones.with_head makes it, its first outputs being the classes of `dataset`.
-        config: what it was trained with; its weights give the untrained score.
+        config: what it was trained with.
         reject_below: the probability below which it is to answer none of the classes.
+        start: convolutions and a head, before any training.
     """
     convolutions, kernel, bias = backbones.parts(model)
     trained = Backbone(config.cell, config.weights, convolutions, None)
@@ -88,17 +101,25 @@ def score(model: keras.Model, config: TrainConfig, dataset: Dataset, reject_belo
     confusion = metrics.confusion_counts(test.labels, answers, len(bias))
     confidence, right = probabilities.max(axis=1), answers == test.labels
     sure = confidence >= reject_below
+    untrained = np.full(len(test), -1) if start is None else _untrained(*start, config, dataset)
     return TestScores(
         top1=metrics.top_k(probabilities, test.labels, 1),
         interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),
         top5=metrics.top_k(probabilities, test.labels, 5),
-        untrained_top1=_untrained_top1(config, dataset),
+        untrained_top1=None if start is None else float(np.mean(untrained == test.labels)),
         pictures_per_second=table.pictures_per_second,
         confusion=confusion,
         reject_below=reject_below,
         answered=float(sure.mean()),
         answered_top1=float(right[sure].mean()) if sure.any() else math.nan,
         coverage=metrics.coverage_table(confidence, right),
+        answers=pd.DataFrame(
+            {
+                **{"picture": list(test.ids), "truth": test.labels, "answer": answers, "p_answer": confidence},
+                "p_truth": probabilities[np.arange(len(test)), test.labels],
+                **{"untrained": untrained, "group": together(test)},
+            }
+        ),
         unshared_top1=None if new.all() or not new.any() else float(np.mean(answers[new] == test.labels[new])),
     )
 
@@ -111,20 +132,10 @@ def differences(config: TrainConfig, top1: float) -> dict[str, float]:
     return {name: top1 - row.top1 for name, row in rows.items() if row is not None}
 
 
-def _untrained_top1(config: TrainConfig, dataset: Dataset) -> float | None:
-    columns = backbones.imagenet_columns(dataset.class_names)
-    known = columns >= 0
-    if config.weights in ("none", "tiny") or 2 * known.sum() < len(columns):
-        return None
-    original = backbones.load(config.cell, config.weights)
-    if original.classifier is None:
-        return None
-    table = load_table(dataset.test, dataset.source, original, config.work_dir, config.engine)
-    logits = np.full((len(dataset.test), len(columns)), -np.inf)  # a class that ImageNet lacks is never answered
-    logits[:, known] = (
-        table.features @ original.classifier.kernel[:, columns[known]] + original.classifier.bias[columns[known]]
-    )
-    return float(np.mean(logits.argmax(axis=1) == dataset.test.labels))
+def _untrained(backbone: Backbone, head: Head, config: TrainConfig, dataset: Dataset) -> np.ndarray:
+    """Answers (n,) to the test pictures."""
+    features = load_table(dataset.test, dataset.source, backbone, config.work_dir, config.engine).features
+    return (features @ head.kernel + head.bias).argmax(axis=1)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -1,13 +1,15 @@
-"""Whether the artifact folder of an experiment takes files and gives them back."""
+"""Files of runs: read, written; and whether the artifact folder of an experiment takes them and gives them back."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.rest_utils import verify_rest_response
@@ -21,6 +23,41 @@ from pipeline.tracking.runs import KEY_TAG
 
 LIST = "/api/2.0/mlflow/artifacts/list"
 CHECK_KEY = "artifact check"  # of the one run, in the trash, that asks a server
+
+
+def read_text(client: MlflowClient, run_id: str, path: str) -> str | None:
+    """The artifact `path` of a run, as it was written; None where there is none."""
+    found = _read(client, run_id, path)
+    return None if found is None else found.decode()
+
+
+def read_frame(client: MlflowClient, run_id: str, path: str) -> pd.DataFrame | None:
+    """The artifact `path`, a Parquet file; None where there is none. Raises UserError where it is none."""
+    found = _read(client, run_id, path)
+    try:
+        return None if found is None else pd.read_parquet(io.BytesIO(found))
+    except (ValueError, OSError) as error:  # pyarrow's are of these
+        raise UserError(
+            f"wanted {path} of the run {run_id} as alpharho writes it. Received: {one_line(error)}. "
+            "Try: delete that artifact; the page is then made without it"
+        ) from error
+
+
+def write_frame(client: MlflowClient, run_id: str, frame: pd.DataFrame, path: str) -> None:
+    """Writes the artifact `path`, a Parquet file."""
+    with tempfile.TemporaryDirectory() as local:
+        file = Path(local, path)
+        frame.to_parquet(file, index=False)
+        client.log_artifact(run_id, str(file))
+
+
+def _read(client: MlflowClient, run_id: str, path: str) -> bytes | None:
+    folder = path.rpartition("/")[0]
+    # Asked for first: what a missing file raises differs between disks, servers and object storage.
+    if path not in (file.path for file in client.list_artifacts(run_id, folder or None) if not file.is_dir):
+        return None
+    with tempfile.TemporaryDirectory() as local:
+        return Path(client.download_artifacts(run_id, path, local)).read_bytes()
 
 
 def check(client: MlflowClient, experiment_id: str) -> None:

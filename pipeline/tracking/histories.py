@@ -1,11 +1,9 @@
-"""Many runs' curves in few calls, and files of runs: mlflow's client has one call for each run and metric."""
+"""Many runs' curves in few calls: mlflow's client has one call for each run and metric."""
 
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from mlflow import MlflowClient
@@ -45,16 +43,6 @@ def curves(client: MlflowClient, run_ids: Iterable[str], names: Sequence[str]) -
             if point.step > 0:
                 found.setdefault((point.run_id, name), {})[point.step] = point.value
     return found
-
-
-def read_text(client: MlflowClient, run_id: str, path: str) -> str | None:
-    """The artifact `path` of a run, as it was written; None where there is none."""
-    folder = path.rpartition("/")[0]
-    # Asked for first: what a missing file raises differs between disks, servers and object storage.
-    if path not in (file.path for file in client.list_artifacts(run_id, folder or None) if not file.is_dir):
-        return None
-    with tempfile.TemporaryDirectory() as local:
-        return Path(client.download_artifacts(run_id, path, local)).read_bytes().decode()
 
 
 def _points(client: MlflowClient, ask: Ask, run_ids: Sequence[str], name: str) -> Iterator[Point]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 
-from pipeline.tracking import histories, lookup, models
+from pipeline.tracking import artifacts, histories, lookup, models
 from pipeline.tracking.outages import patient
 from pipeline.tracking.runs import CELLS_TAG, DATABASE_TAG, KIND_TAG, RunRecord
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 
 class Reader:
@@ -93,7 +94,12 @@ class Reader:
     @patient
     def read_text(self, run_id: str, path: str) -> str | None:
         """The artifact `path`; None where the run has none."""
-        return histories.read_text(self.client, run_id, path)
+        return artifacts.read_text(self.client, run_id, path)
+
+    @patient
+    def read_frame(self, run_id: str, path: str) -> pd.DataFrame | None:
+        """The artifact `path`, NAME.parquet; None where the run has none."""
+        return artifacts.read_frame(self.client, run_id, path)
 
     @patient
     def experiment(self) -> str:

@@ -18,6 +18,9 @@ CELLS_TAG = "alpharho.cells"  # of a sweep: finished cells of earlier ones that 
 AUDIT_TAG = "alpharho.audit"  # of a sweep: what a person should know of the pictures, a line each
 STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
+# Artifacts, a row for each picture: of the test (scores.TestScores.answers), and of what a winner was validated on.
+ANSWERS, VALIDATION = "answers.parquet", "validation.parquet"
+
 
 @dataclass(frozen=True)
 class TrialRun:

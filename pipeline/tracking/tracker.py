@@ -201,6 +201,11 @@ class Tracker(Reader):
         self.log_text(run_id, table.to_csv(index=False), path)
 
     @patient
+    def log_frame(self, run_id: str, frame: pd.DataFrame, path: str) -> None:
+        """Writes the artifact `path`, NAME.parquet, without the index."""
+        artifacts.write_frame(self.client, run_id, frame, path)
+
+    @patient
     def log_dataset(
         self, run_id: str, name: str, source: str, digest: str, context: str, profile: Mapping[str, object]
     ) -> None:

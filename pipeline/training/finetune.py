@@ -23,10 +23,9 @@ from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Augment, Cell, 
 from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here
 from pipeline.networks import backbones, devices, layerwise
-from pipeline.networks.backbones import preprocess
+from pipeline.networks.backbones import Backbone, preprocess
 from pipeline.networks.layerwise import LayerwiseAdam
 from pipeline.training import schedules
-from pipeline.training.calibration import Calibration, calibrate
 from pipeline.training.compiled import class_weights
 from pipeline.training.fit import Curves, Fit, Watch, go_on
 from pipeline.training.frozen import HeadTrainer
@@ -53,6 +52,8 @@ class NetworkTrainer:
     Where the weights are trained ones, making it makes the feature table where there is none, as HeadTrainer does, and
     those of the cells `beside`.
     """
+
+    untrained = None  # fits start from a head that is trained itself
 
     def __init__(self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here) -> None:
         self._config, self._dataset = config, dataset
@@ -88,16 +89,21 @@ class NetworkTrainer:
         fit.require_finite()
         return fit
 
-    def calibrate(self, trained: Network) -> Calibration:
-        """Of a fit's `best`, by the validation pictures."""
+    @property
+    def start(self) -> tuple[Backbone, Head] | None:
+        """The network as it was, and what its head starts from before it is trained first."""
+        return self.head_first.start if self.head_first else None
+
+    def validated(self, trained: Network) -> tuple[np.ndarray, np.ndarray]:
+        """Log probabilities (n, C) of the validation pictures by a fit's `best`, and their labels (n,)."""
         _train, val = self._cut
-        at_once = min(self._config.batch_size, self._most_at_once)
+        at_once = min(self._config.batch, self._most_at_once)
         config = dataclasses.replace(self._config, batch_size=at_once)
         network = self._network(config, self._drawn)
         network.set_weights(trained)
         with datasets.unreadable_named(self._dataset.train):
             probabilities = network.predict(self._batches(config, val, training=False), verbose=0)
-        return calibrate(np.log(np.maximum(probabilities, SMALLEST)), self._dataset.train.labels[val])
+        return np.log(np.maximum(probabilities, SMALLEST)), self._dataset.train.labels[val]
 
     def model(self, trained: Network, temperature: float = 1.0) -> keras.Model:
         """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
@@ -127,7 +133,7 @@ class NetworkTrainer:
         """
         told = 0  # of how many epochs the watch knows
         while True:
-            at_once = min(config.batch_size, self._most_at_once)
+            at_once = min(config.batch, self._most_at_once)
             anneals = config.schedule == "cosine"
             recorder = Recorder(schedule(), _later_than(told, watch), index, config.aim, anneals)
             try:
@@ -198,7 +204,7 @@ class NetworkTrainer:
         if cached:
             pictures = pictures.cache()
         if not training:
-            return pictures.batch(min(SCORED_AT_ONCE, config.batch_size)).prefetch(tf.data.AUTOTUNE)
+            return pictures.batch(min(SCORED_AT_ONCE, config.batch)).prefetch(tf.data.AUTOTUNE)
         if cached:
             pictures = pictures.shuffle(len(rows), seed=config.seed)
         seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
@@ -206,7 +212,7 @@ class NetworkTrainer:
             lambda picture, seed: (augment(picture[0], seed, config.augment), picture[1]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        return augmented.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+        return augmented.batch(config.batch).prefetch(tf.data.AUTOTUNE)
 
 
 class _Joined(keras.Model):
@@ -247,6 +253,11 @@ class HeadFirst:
     def on_train(self) -> Head:
         """Trained on train alone."""
         return self._best.best[0]
+
+    @property
+    def start(self) -> tuple[Backbone, Head] | None:
+        """What these start from; see HeadTrainer."""
+        return self._trainer.start
 
     @cached_property
     def on_everything(self) -> Head:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
+from scipy.special import log_softmax
 
 from pipeline.config import Aim
 from pipeline.shell.errors import UserError
@@ -37,7 +38,7 @@ class Fit(Generic[Trained]):
         curves: name -> float (epochs,); they end with the last epoch that was trained.
         best_epoch: 1-based, the one that counts: the last one where the learning rate is annealed, or nothing was
             validated; else the one with the highest score that was aimed at, of several the one with the lowest
-            val_loss, then the first.
+            val_loss, then the first. 0 where nothing was trained; what was validated then has curves of one value.
         best: what was trained, as it was at best_epoch.
         failure: why the fit is worthless, or empty.
         pruned: a watch stopped it before its last epoch.
@@ -52,18 +53,17 @@ class Fit(Generic[Trained]):
     @property
     def val_top1(self) -> float:
         """At the best epoch, as a fraction."""
-        return float(self.curves["val_top1"][self.best_epoch - 1])
+        return self._at_best("val_top1")
 
     @property
     def scores(self) -> dict[str, float]:
         """best_val_top1 and best_val_balanced_top1: those of the best epoch, as fractions."""
         names = ("val_top1", "val_balanced_top1")
-        return {f"best_{name}": float(self.curves[name][self.best_epoch - 1]) for name in names}
+        return {f"best_{name}": self._at_best(name) for name in names}
 
     def rank(self, aim: Aim) -> tuple[float, float]:
         """What the best of several fits has the largest of: the score aimed at, and less loss, at the best epoch."""
-        at = self.best_epoch - 1
-        return float(self.curves[f"val_{aim}"][at]), -float(self.curves["val_loss"][at])
+        return self._at_best(f"val_{aim}"), -self._at_best("val_loss")
 
     def require_finite(self) -> None:
         """Raises UserError where the fit is worthless."""
@@ -77,6 +77,9 @@ class Fit(Generic[Trained]):
     def rates(self) -> np.ndarray:
         """The learning rate of every epoch up to the best."""
         return self.curves["learning_rate"][: self.best_epoch]
+
+    def _at_best(self, name: str) -> float:
+        return float(self.curves[name][max(1, self.best_epoch) - 1])
 
 
 class Course(Generic[Trained]):
@@ -141,6 +144,15 @@ def remaining(courses: Sequence[Course[Trained]], watch: Watch, epochs: int) -> 
         for course, answer in zip(going, answers, strict=True):
             course.pruned = not answer
     return [course for course in going if not course.pruned]
+
+
+def scores_of(logits: np.ndarray, labels: np.ndarray) -> Curves:
+    """val_loss, val_top1 and val_balanced_top1, one value each, of logits (n, C) of pictures with labels (n,)."""
+    right = logits.argmax(axis=1) == labels
+    losses = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
+    by_class = [right[labels == label].mean() for label in np.unique(labels)]
+    found = {"val_loss": losses.mean(), "val_top1": right.mean(), "val_balanced_top1": np.mean(by_class)}
+    return {name: np.array([value]) for name, value in found.items()}
 
 
 def _not_finite(curves: Curves) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -14,11 +15,11 @@ from pipeline.config import Cell, TrainConfig
 from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here, load_table
 from pipeline.networks import backbones
+from pipeline.networks.backbones import Backbone
 from pipeline.shell.errors import UserError
 from pipeline.training import heads, schedules, starts
-from pipeline.training.calibration import Calibration, calibrate
-from pipeline.training.fit import Fit, Watch, go_on
-from pipeline.training.heads import Heads, Samples
+from pipeline.training.fit import Fit, Watch, go_on, scores_of
+from pipeline.training.heads import Head, Heads, Samples
 from pipeline.training.scaling import Scaling
 
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
@@ -41,9 +42,9 @@ class HeadTrainer:
         self, config: TrainConfig, dataset: Dataset, beside: Sequence[Cell] = (), run: Run = here, folds: int = 1
     ) -> None:
         self.backbone = backbones.load(config.cell, config.weights)
-        # Refused before anything is extracted.
-        self._pull = starts.pull_of(config, starts.kind_of(config, self.backbone, dataset.class_names))
-        self._start_of = starts.start_of(config, self.backbone, dataset.class_names)
+        self._start = starts.start_of(
+            config, self.backbone, dataset.class_names
+        )  # refused before anything is extracted
         others = _loadable(beside, config)
         where = (dataset.source, self.backbone, config.work_dir)
         self.table = load_table(dataset.train, *where, config.engine, others, config.views, config.precision, run)
@@ -56,45 +57,66 @@ class HeadTrainer:
         train, val = (everything,) * 2 if folds > 1 else datasets.cut(dataset.train, config.val_fraction, config.seed)
         plain = self.table.features[train]
         self._scaling = Scaling.of(plain)
-        self._starts = self._start(plain, self._labels[train], self._folds)
+        self._starts = self._on_scaled(self._start.make(plain, self._labels[train], self._folds))
         self.train_samples, self.val_samples = (
             dataclasses.replace(self._samples(rows, views), folds=self._folds_of(rows, views))
             for rows, views in ((train, self._views), (val, self._views[:1]))
         )
 
+    @property
+    def untrained(self) -> Fit[Heads] | None:
+        """What every fit starts from, validated; None where that does not know the classes."""
+        if not self._start.knows_classes:
+            return None
+        start = self._on_plain(Fit({}, 0, self._starts))
+        return dataclasses.replace(start, curves=scores_of(*self.validated(start.best)))
+
+    @property
+    def start(self) -> tuple[Backbone, Head] | None:
+        """The same, of all training pictures, as a refit starts from it."""
+        return (self.backbone, self._whole_start[0]) if self._start.knows_classes else None
+
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Heads]]:
         """Trains one head for each of `configs` on `train`, or one for each fold; all of them together."""
         samples = self.train_samples, self.val_samples
-        fits = heads.fit(*samples, self._starts, configs, schedules.of(configs), watch, self._pull)
+        fits = heads.fit(*samples, self._starts, configs, schedules.of(configs), watch, self._start.pull)
         return [self._on_plain(fit) for fit in fits]
 
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Heads]:
-        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit.
+        """Trains on train + val, replaying `rates` (epochs,), the learning rates of an earlier fit; none: the start.
 
         Raises UserError where the loss stops being a number.
         """
+        if not len(rates):
+            return Fit({}, 0, self._whole_start)
         config = dataclasses.replace(config, epochs=len(rates))
-        whole = self._samples(np.arange(len(self._labels)), self._views)
-        start = self._start(self.table.features, self._labels)
-        (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(rates[:, None]), pull=self._pull)
+        whole, start = self._samples(np.arange(len(self._labels)), self._views), self._on_scaled(self._whole_start)
+        (fit,) = heads.fit(whole, None, start, [config], schedules.Fixed(rates[:, None]), pull=self._start.pull)
         fit.require_finite()
         return self._on_plain(fit)
 
-    def calibrate(self, trained: Heads) -> Calibration:
-        """Of a fit's `best`, by the pictures that it was validated on."""
-        scaled = [self._scaling.onto_scaled(head) for head in trained]
+    def validated(self, trained: Heads) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, C) of the pictures that a fit's `best` was validated on, in their order, and labels (n,)."""
         parts = self.val_samples.by_fold()
-        logits = [part.features @ head.kernel + head.bias for part, head in zip(parts, scaled, strict=True)]
-        return calibrate(np.concatenate(logits), np.concatenate([part.labels for part in parts]))
+        heads_and_parts = zip(self._on_scaled(trained), parts, strict=True)
+        found = np.concatenate([part.features @ head.kernel + head.bias for head, part in heads_and_parts])
+        if self._folds is None:
+            return found, np.asarray(self.val_samples.labels)
+        logits = np.empty_like(found)
+        logits[np.argsort(self._folds, kind="stable")] = found
+        return logits, self._labels
 
     def model(self, trained: Heads, temperature: float = 1.0) -> keras.Model:
         """Of the one head: uint8 pictures of any size -> probabilities, of logits divided by `temperature`."""
         (head,) = trained
         return backbones.with_head(self.backbone, head.kernel / temperature, head.bias / temperature)
 
-    def _start(self, features: np.ndarray, labels: np.ndarray, folds: np.ndarray | None = None) -> Heads:
-        """On scaled features."""
-        return tuple(self._scaling.onto_scaled(head) for head in self._start_of(features, labels, folds))
+    @cached_property
+    def _whole_start(self) -> Heads:
+        return self._start.make(self.table.features, self._labels, None)
+
+    def _on_scaled(self, plain: Heads) -> Heads:
+        return tuple(self._scaling.onto_scaled(head) for head in plain)
 
     def _on_plain(self, fit: Fit[Heads]) -> Fit[Heads]:
         return dataclasses.replace(fit, best=tuple(self._scaling.onto_plain(head) for head in fit.best))
@@ -109,7 +131,7 @@ class HeadTrainer:
         return Samples(features, np.tile(self._labels[rows], len(seen))).on_device()
 
 
-def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[backbones.Backbone]:
+def _loadable(cells: Sequence[Cell], config: TrainConfig) -> Iterator[Backbone]:
     """One after the other, when they are asked for. What cannot be loaded is refused when its own turn comes."""
     for cell in cells:
         if cell != config.cell:

@@ -212,7 +212,7 @@ class _Wave:
             self.pull,
             # (K x F, 1), to broadcast over (d, K x F, C) and (K x F, C).
             tuple(tf.constant(column[:, None]) for column in adam.T),
-            batch_size=min(self.shared.batch_size, len(order)),
+            batch_size=min(self.shared.batch, len(order)),
             dropout=self.shared.dropout,
         )
         ignored = 0 if self.train.folds is None else np.bincount(self.train.folds, minlength=self.folds)

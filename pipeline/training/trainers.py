@@ -13,10 +13,10 @@ from pipeline.datasets import Dataset
 from pipeline.features.table import Run, here
 from pipeline.networks import devices
 from pipeline.networks.backbones import Backbone
-from pipeline.training.calibration import Calibration
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.fit import Fit, Watch
 from pipeline.training.frozen import HeadTrainer
+from pipeline.training.heads import Head
 
 
 class Trainer(Protocol):
@@ -24,9 +24,17 @@ class Trainer(Protocol):
 
     Attributes:
         backbone: as it was loaded.
+        untrained: what fits start from, validated; None where that does not know the classes, or is trained itself.
     """
 
     backbone: Backbone
+
+    @property
+    def untrained(self) -> Fit[Any] | None: ...
+
+    @property
+    def start(self) -> tuple[Backbone, Head] | None:
+        """Frozen convolutions, and the head that is trained first, of train + val; None where it knows no classes."""
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = ...) -> list[Fit[Any]]:
         """One fit for each of `configs`, on `train`, scored on `val`; `watch` says after every epoch which go on."""
@@ -34,8 +42,8 @@ class Trainer(Protocol):
     def refit(self, config: TrainConfig, rates: np.ndarray) -> Fit[Any]:
         """On train + val, with the learning rates (epochs,) of an earlier fit; nothing is validated."""
 
-    def calibrate(self, trained: Any) -> Calibration:
-        """Of a fit's `best`, by the pictures that it was validated on."""
+    def validated(self, trained: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, C), or log probabilities, of the pictures that a fit's `best` was validated on; labels (n,)."""
 
     def model(self, trained: Any, temperature: float = 1.0) -> keras.Model:
         """Of a refit's `best`, or of a fit's without folds: uint8 pictures of any size -> probabilities."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from typing import Any, Literal, NamedTuple
 
@@ -84,7 +83,7 @@ def curves_info(curves: pd.DataFrame, trials: pd.DataFrame, family: Family) -> C
         best_train=_line(shown[shown["number"] == number], train),
         best_val=_line(shown[shown["number"] == number], val),
         final=_line(shown[shown["number"] == FINAL], train),
-        best_epoch=None if winner is None or math.isnan(winner["best_epoch"]) else int(winner["best_epoch"]),
+        best_epoch=int(winner["best_epoch"]) if winner is not None and winner["best_epoch"] > 0 else None,
         rate_drops=_rate_drops(curves[curves["number"] == number]),
     )
     drawn = _finite(info.others_train, info.others_val, info.best_train, info.best_val, info.final)

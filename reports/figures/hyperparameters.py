@@ -214,11 +214,11 @@ def _best(dots: list[Dot], trials: pd.DataFrame) -> Dot | None:
 
 
 def _hover(row: Any) -> str:
-    drawn = [f"{TITLES['learning_rate']} {short(row.learning_rate)}", f"β₁ {short(row.beta_1)}"]
+    drawn = [f"{TITLES['learning_rate']} {short(row.learning_rate)}", f"β₁ {short(row.beta_1)}", f"β₂ {row.beta_2:.5g}"]
     return lines(
         f"<b>trial {row.number}</b>, {_STATES[row.state][0]}",
         f"val {pct(row.val_top1, 2)}",
-        ", ".join([*drawn, f"β₂ {row.beta_2:.5g}"]),
+        "no training" if math.isnan(row.learning_rate) else ", ".join(drawn),
     )
 
 

@@ -155,9 +155,9 @@ def _drawn(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _winner(done: pd.DataFrame) -> int | None:
-    """Its index among the rows of `done`."""
-    winner = best(done)
-    return None if winner is None else done["number"].tolist().index(winner["number"])
+    """Its index among the rows of `done`; None where nothing was drawn for it."""
+    winner, numbers = best(done), done["number"].tolist()
+    return None if winner is None or winner["number"] not in numbers else numbers.index(winner["number"])
 
 
 def _dimension(name: Hyperparameter, values: Sequence[float], span: tuple[float, float]) -> dict[str, Any]:

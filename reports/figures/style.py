@@ -23,6 +23,9 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GREY = "#808080"
 FAINT = "rgba(128, 128, 128, 0.28)"  # many lines behind one that matters
 
+# Of differences: from COLORS[1] over next to nothing to COLORS[0], faint enough for text of either theme.
+DIVERGING = [[0.0, "rgba(213, 94, 0, 0.6)"], [0.5, "rgba(128, 128, 128, 0.06)"], [1.0, "rgba(0, 114, 178, 0.6)"]]
+
 BACKGROUND: dict[Theme, str] = {"light": "#ffffff", "dark": "#15181d"}  # what the page shows behind its figures
 _TEXT: dict[Theme, str] = {"light": "#22262b", "dark": "#dfe3e8"}
 _GRID: dict[Theme, str] = {"light": "#e7eaee", "dark": "#2b3038"}

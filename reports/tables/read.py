@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.config import ReportConfig
 from pipeline.shell.errors import UserError
 from pipeline.tracking import RunRecord
 from reports.tables import detail, rows
 from reports.tables.choice import dataset, find, labels, sweeps
+from reports.tables.compared import PAIRS, judged, pairs
 from reports.tables.rows import Row
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ class Tables:
     Attributes:
         sweeps: a row each. `sweep`, by which the other frames name it, is unique and short; started is in UTC; seconds
             go from the start to the last end, pauses included; settings is the dict of its params.
-        cells: a row for each cell, finished or not. Deltas are ours minus what was published for the same data set.
+        cells: a row for each cell, finished or not. Deltas are ours minus what was published for the same data set;
+            is_best, is_enough and gain are those of compared.judged.
+        pairs: what each two tested cells of a sweep answered to the same pictures, see compared.pairs.
         trials: a row each; number is its index in the search, from 0; state is COMPLETE, PRUNED or FAIL, or RUNNING or
             KILLED for one that has not ended. val_top1 is the best epoch's; is_best marks the cell's winner.
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
@@ -42,6 +46,7 @@ class Tables:
 
     sweeps: pd.DataFrame
     cells: pd.DataFrame
+    pairs: pd.DataFrame
     trials: pd.DataFrame
     curves: pd.DataFrame
     per_class: pd.DataFrame
@@ -49,14 +54,21 @@ class Tables:
     importance: pd.DataFrame
     coverage: pd.DataFrame
     near_copies: pd.DataFrame
+    margin: float
 
 
-def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = CURVE_TRIALS) -> Tables:
+def read(
+    tracker: Tracker,
+    sweep_ids: Sequence[str],
+    curve_trials: int | None = CURVE_TRIALS,
+    margin: float = ReportConfig.margin,
+) -> Tables:
     """These sweeps, in the order given.
 
     Args:
         curve_trials: of how many trials per cell the curves are read: of the best one, and of others spread evenly over
             the ranks. None reads all, which takes 40 s for 5,000 trials of 30 epochs.
+        margin: points of top-1 that a cell may lose and be enough.
 
     Raises:
         UserError: one of `sweep_ids` is not the run of a sweep.
@@ -64,21 +76,31 @@ def read(tracker: Tracker, sweep_ids: Sequence[str], curve_trials: int | None = 
     known = sweeps(tracker)
     chosen = [find(tracker, known, run_id) for run_id in sweep_ids]
     names = labels(chosen)
-    cells = [cell for sweep in chosen for cell in _read_cells(tracker, names[sweep.run_id], sweep)]
+    cells, compared = [], []
+    for sweep in chosen:
+        found, of_sweep = _read_cells(tracker, names[sweep.run_id], sweep, margin)
+        cells += found
+        compared.append(of_sweep)
     return Tables(
         rows.frame([rows.sweep_row(names[sweep.run_id], sweep) for sweep in chosen], rows.SWEEPS),
         rows.frame([cell for cell, _ in cells], rows.CELLS),
+        detail.joined(compared, PAIRS),
         rows.frame([trial for _, trials in cells for trial in trials], rows.TRIALS),
         detail.curves(tracker, cells, curve_trials),
         **_read_artifacts(tracker, [cell for cell, _ in cells]),
         near_copies=detail.joined(
             (_near_copies(tracker, names[run.run_id], run.run_id) for run in chosen), detail.NEAR_COPIES
         ),
+        margin=margin,
     )
 
 
-def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Row, list[Row]]]:
+def _read_cells(
+    tracker: Tracker, label: str, sweep: RunRecord, margin: float
+) -> tuple[list[tuple[Row, list[Row]]], pd.DataFrame]:
     """The sweep's cells, those it shares with an earlier one included: the row of each, and those of its trials.
+
+    And the rows of Tables.pairs.
 
     By alpha and resolution. Of two runs of one cell the one that was tested counts, or else the newer.
     """
@@ -89,7 +111,11 @@ def _read_cells(tracker: Tracker, label: str, sweep: RunRecord) -> list[tuple[Ro
         if cell is not None:
             row = rows.cell_row(label, cell, dataset(sweep), run, trials)
             found[cell] = row, rows.trial_rows(label, cell, row["best_trial"], trials)
-    return [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
+    ordered = [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
+    compared = pairs(tracker, [row for row, _ in ordered if not math.isnan(row["test_top1"])])
+    score = "best_val_balanced_top1" if sweep.params.get("aim") == "balanced_top1" else "val_top1"
+    judged_rows = judged([row for row, _ in ordered], compared, score, margin)
+    return [(row, trials) for row, (_, trials) in zip(judged_rows, ordered, strict=True)], compared
 
 
 def _read_artifacts(tracker: Tracker, cells: Sequence[Row]) -> dict[str, pd.DataFrame]:

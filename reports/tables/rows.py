@@ -50,6 +50,8 @@ CELLS = {
     **dict.fromkeys(("run_id", "study", "status", "error"), TEXT),
     **dict.fromkeys((*COSTS, "val_top1", *SCORES[:8], *BESIDE), NUMBER),
     **dict.fromkeys(COUNTS, WHOLE),
+    **dict.fromkeys(("is_best", "is_enough"), "bool"),
+    **dict.fromkeys(("gain", "gain_low", "gain_high"), NUMBER),
     **dict.fromkeys(
         (*SCORES[8:], *DRAWN, "paper_top1", "replication_top1", "delta_paper", "delta_replication"), NUMBER
     ),

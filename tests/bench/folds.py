@@ -12,11 +12,9 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-import time
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
@@ -24,16 +22,14 @@ from scipy.stats import t
 from pipeline import datasets
 from pipeline.config import SweepConfig
 from pipeline.datasets import Dataset, splits
-from pipeline.features.table import load_table
 from pipeline.shell import cli, progress
 from pipeline.training.frozen import HeadTrainer
 from tests.bench.heads import REAL_DATA
-from tuning import rounds, sampling, search_space, studies, tasks
+from tests.bench.searched import searched
 
 DRAWN = (("cifar10", 300), ("cifar10", 1000), ("stanford_dogs", 300), ("stanford_dogs", 1000))
 POOL = {"cifar10": 12_000, "stanford_dogs": 0}  # training pictures that are drawn from; 0: all
 FIRST_DRAW = 1000  # seed of the first draw of pictures
-SPACE = search_space.distributions(finetunes=False)
 
 
 def main() -> None:
@@ -74,34 +70,10 @@ def _row(name: str, count: int, draws: int, folder: str) -> list[str]:
     ]
 
 
-def _pair(config: SweepConfig, pool: Dataset, count: int, draw: int) -> list[tuple[float, float, float]]:
+def _pair(config: SweepConfig, pool: Dataset, count: int, draw: int) -> list[tuple[float, ...]]:
     rows = splits.draw(pool.train.labels, count, FIRST_DRAW + draw)
     drawn = dataclasses.replace(pool, train=pool.train.subset(rows))
-    return [_searched(dataclasses.replace(config, seed=draw), drawn, folds) for folds in (1, 5)]
-
-
-def _searched(config: SweepConfig, dataset: Dataset, folds: int) -> tuple[float, float, float]:
-    """Test top-1 of the winner, its validation top-1, and the seconds of the search and the final training."""
-    base = config.train_config(config.cells[0])
-    trainer, begun = HeadTrainer(base, dataset, folds=folds), time.perf_counter()
-    ended: dict[int, FrozenTrial] = {}
-    pruner = sampling.pruner_of(config.pruner, config.epochs)
-    while current := rounds.next_round(ended, config.trials - len(ended), config.round_size, together=True):
-        memory = sampling.round_study("bench", list(ended.values()), SPACE, config.seed, pruner)
-        for task in current.tasks:
-            trials = sampling.draw(memory, SPACE, current.asked)
-            configs = [search_space.train_config(base, trial.params) for trial in trials]
-            outcomes = tasks.fit_trials(trainer, configs, trials, tell=lambda _epoch: None)
-            for index, trial, outcome in zip(task.indices, trials, outcomes, strict=True):
-                ended[index] = outcome.as_trial(trial, index, (task.first, task.size), None)
-    winner = studies.best(list(ended.values()), "bench")
-    fit = winner.user_attrs[studies.FIT]
-    rates = np.array(fit["curves"]["learning_rate"][: fit["best_epoch"]])
-    (head,) = trainer.refit(search_space.train_config(base, winner.params), rates).best
-    seconds = time.perf_counter() - begun
-    test = load_table(dataset.test, dataset.source, trainer.backbone, config.work_dir).features
-    top1 = np.mean((test @ head.kernel + head.bias).argmax(axis=1) == dataset.test.labels)
-    return float(top1), float(winner.value or 0), seconds
+    return [searched(dataclasses.replace(config, seed=draw), drawn, folds)[:3] for folds in (1, 5)]
 
 
 if __name__ == "__main__":

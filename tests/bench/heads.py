@@ -36,7 +36,7 @@ def main() -> None:
     source, train, val = real_table() if REAL_DATA.exists() else random_table()
     seconds = {"Keras fit": keras_epoch(train, val)}
     seconds |= {f"wave of {size}": wave_epoch(train, val, size) / size for size in (1, 8, 16)}
-    table = Table(title=f"{len(train.labels)} rows x {train.features.shape[1]}, batch {CONFIG.batch_size}: {source}")
+    table = Table(title=f"{len(train.labels)} rows x {train.features.shape[1]}, batch {CONFIG.batch}: {source}")
     for column in ("how", "s per epoch and trial", "times faster than fit"):
         table.add_column(column, justify="right")
     for how, cost in seconds.items():
@@ -77,7 +77,7 @@ def keras_epoch(train: Samples, val: Samples) -> float:
         train.features,
         train.labels,
         validation_data=(val.features, val.labels),
-        batch_size=CONFIG.batch_size,
+        batch_size=CONFIG.batch,
         epochs=CONFIG.epochs,
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: clock.tick())],

@@ -52,7 +52,7 @@ def _pictures(files: list[Path], names: list[str], backbone: Backbone) -> tf.dat
         lambda path, label: (backbones.preprocess(reading.decode(tf.io.read_file(path)), backbone.cell), label),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    return decoded.batch(CONFIG.batch_size).prefetch(tf.data.AUTOTUNE)
+    return decoded.batch(CONFIG.batch).prefetch(tf.data.AUTOTUNE)
 
 
 def _model(backbone: Backbone, classes: int) -> keras.Model:

@@ -58,7 +58,7 @@ def test_a_cell_of_another_backbone_carries_its_name(cell, name):
         ({"beta_1": 1.0}, "beta_1 between 0 and 1", "1.0"),
         ({"beta_2": 0.0}, "beta_2 between 0 and 1", "0.0"),
         ({"epochs": 0}, "epochs >= 1", "0"),
-        ({"batch_size": 0}, "batch_size >= 1", "0"),
+        ({"batch_size": 0}, "batch_size auto, or >= 1", "0"),
         ({"dropout": 1.0}, "dropout from 0 to below 1", "1.0"),
         ({"val_fraction": 1.0}, "val_fraction between 0 and 1", "1.0"),
         ({"train_limit": -1}, "train_limit >= 0", "-1"),

@@ -27,7 +27,7 @@ from pipeline.config import Cell, Protocol, SweepConfig, TrainConfig, as_params
 from pipeline.scoring import metrics
 from pipeline.scoring.published import find_published, imagenet_note
 from pipeline.tracking import RunRecord, TrialRun, connect, records
-from pipeline.tracking.runs import ERROR_TAG, KEY_TAG, KIND_TAG
+from pipeline.tracking.runs import ANSWERS, ERROR_TAG, KEY_TAG, KIND_TAG, VALIDATION
 from pipeline.tracking.trials import create
 
 if TYPE_CHECKING:
@@ -248,6 +248,8 @@ class _Sample:
             self.tracker.log_table(run_id, metrics.confusion_table(confusion, self.names), "confusion.csv")
         correct, pictures = int(np.trace(confusion)), int(confusion.sum())
         top1 = correct / pictures
+        if not self.bare:
+            self._answers(run_id, confusion, val_top1)
         confidence = self.rng.uniform(0.2, 1, pictures)
         right = self.rng.random(pictures) < confidence
         if not self.bare:
@@ -277,6 +279,18 @@ class _Sample:
         np.add.at(counts, (rows, (rows + 1) % size), near)
         np.add.at(counts, (rows, (rows + 2) % size), 36 - right - near)
         return counts
+
+    def _answers(self, run_id: str, confusion: np.ndarray, val_top1: float) -> None:
+        """To each picture of the test, and of validation: the same pictures are hard for every cell."""
+        truths, found = np.nonzero(confusion)
+        counts = confusion[truths, found]
+        answers = pd.DataFrame({"truth": np.repeat(truths, counts), "answer": np.repeat(found, counts)})
+        untrained = np.where(self.rng.random(len(answers)) < 0.95, answers["answer"], 0)
+        ids = [f"{self.config.dataset}/test#{index}" for index in range(len(answers))]
+        extra = {"p_answer": 0.9, "p_truth": 0.8, "untrained": untrained, "group": np.arange(len(answers))}
+        self.tracker.log_frame(run_id, answers.assign(picture=ids, **extra), ANSWERS)
+        val = pd.DataFrame({"picture": [f"{index}" for index in range(216)], "right": np.arange(216) < val_top1 * 216})
+        self.tracker.log_frame(run_id, val, VALIDATION)
 
     def _importance(self) -> pd.DataFrame:
         """Shares that sum to 1."""

@@ -18,8 +18,8 @@ FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
 
 
 def of(sweeps: list[dict], cells: list[dict]) -> list[str]:
-    unread = [pd.DataFrame()] * 7
-    return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), *unread))
+    unread = [pd.DataFrame()] * 8
+    return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), *unread, margin=1.0))
 
 
 def test_a_good_sweep_needs_none():

@@ -59,7 +59,7 @@ def large(tmp_path_factory, empty_database):
 
 def _sample(folder: Path, empty_database: Path, **kwargs) -> Path:
     tracker = sample_store(folder, empty_database)
-    return build(tracker, [write_sweep(tracker, **kwargs)], folder / "report.html")
+    return build(tracker, [write_sweep(tracker, **kwargs)], folder / "report.html")[0]
 
 
 def test_what_is_unknown_comes_last_either_way(browser, odd):

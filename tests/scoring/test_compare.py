@@ -180,7 +180,7 @@ def test_pairs_stand_in_the_order_of_the_cells() -> None:
     table = compare.pairs(right)
     assert tuple(table.columns) == compare.COLUMNS
     assert list(zip(table["first"], table["second"], strict=True)) == list(combinations(right, 2))
-    assert table["difference_pct"].to_list() == pytest.approx([10, 10, 0])
+    assert table["difference"].to_list() == pytest.approx([0.1, 0.1, 0])
     assert table["p_holm"].to_list() == pytest.approx(compare.holm(table["p"].to_numpy()))
 
 
@@ -188,7 +188,7 @@ def test_pairs_allow_for_groups() -> None:
     first, second = answers(30, 10, 200)
     alone = compare.pairs({"a": first, "b": second})
     grouped = compare.pairs({"a": first, "b": second}, np.arange(200) // 5)
-    assert grouped["low_pct"][0] < alone["low_pct"][0]
+    assert grouped["low"][0] < alone["low"][0]
 
 
 def test_a_lone_cell_has_no_pairs() -> None:

@@ -13,6 +13,7 @@ from pipeline.config import TrainConfig
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.scoring.scores import differences, score
+from pipeline.training import starts
 
 CONFIG = TrainConfig(dataset="digits", weights="tiny", alpha=0.25, resolution=32)
 
@@ -74,10 +75,31 @@ def test_an_output_behind_the_classes_is_a_wrong_answer(model, config, dataset):
     assert 0 < scores.top5 < score(model, config, dataset).top5
 
 
-def test_classes_that_imagenet_lacks_have_no_untrained_score(model, config, dataset):
+def test_without_a_start_there_is_no_untrained_score(model, config, dataset):
     scores = score(model, config, dataset)
     assert scores.untrained_top1 is None
     assert "untrained_top1" not in scores.as_metrics()
+
+
+def test_there_is_a_row_of_answers_for_each_test_picture(model, config, dataset):
+    backbone, head = starts.untrained(config, dataset)
+    scores = score(model, config, dataset, start=(backbone, head))
+    answers, test = scores.answers, dataset.test
+    assert answers["picture"].to_list() == list(test.ids)
+    assert (answers["truth"].to_numpy() == test.labels).all()
+    assert (answers["answer"] == answers["truth"]).mean() == scores.top1
+    assert (answers["untrained"] == answers["truth"]).mean() == scores.untrained_top1
+    right = answers[answers["answer"] == answers["truth"]]
+    assert (right["p_answer"] == right["p_truth"]).all()
+    assert (answers["p_answer"] >= answers["p_truth"]).all()
+    assert len(answers["group"].unique()) == len(test)
+    assert set(score(model, config, dataset).answers["untrained"]) == {-1}
+
+
+def test_the_start_is_scored_beside_the_model(model, config, dataset):
+    backbone, head = starts.untrained(config, dataset)
+    start = score(backbones.with_head(backbone, head.kernel, head.bias), config, dataset)
+    assert score(model, config, dataset, start=(backbone, head)).untrained_top1 == start.top1 > 0.8
 
 
 def test_differences_stand_only_where_something_was_published(config):
@@ -102,6 +124,6 @@ def test_imagenets_own_columns_reach_83_percent_of_the_dogs_untrained(real_data,
     columns = backbones.imagenet_columns(dataset.class_names)
     assert (columns >= 0).all()
     model = backbones.with_head(backbone, backbone.classifier.kernel[:, columns], backbone.classifier.bias[columns])
-    scores = score(model, config, dataset)
+    scores = score(model, config, dataset, start=starts.untrained(config, dataset))
     assert scores.untrained_top1 == scores.top1
     assert scores.top1 == pytest.approx(0.8375, abs=0.005)

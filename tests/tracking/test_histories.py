@@ -61,18 +61,6 @@ def test_nothing_is_cut_off_by_what_an_answer_holds(tracker, points, monkeypatch
     assert found == {(run_id, "val_top1"): expected(*trial) for run_id, trial in runs.items() if trial[1]}
 
 
-def test_files_are_read_as_they_were_written(tracker):
-    text = 'class,count\n"two\nlines, ""quoted""",1\n北京犬,2\r\n'
-    run_id = publish(tracker, 1, 1)
-    assert tracker.read_text(run_id, "per_class.csv") is None
-    tracker.log_text(run_id, text, "per_class.csv")
-    tracker.log_text(run_id, "", "below/empty.txt")
-    assert tracker.read_text(run_id, "per_class.csv") == text
-    assert tracker.read_text(run_id, "below/empty.txt") == ""
-    assert tracker.read_text(run_id, "below") is None
-    assert tracker.read_text(run_id, "above/per_class.csv") is None
-
-
 def test_a_run_says_when_it_began_and_what_it_read(tracker):
     run_id = publish(tracker, 1, 1)
     tracker.log_dataset(run_id, "digits", "https://example.org", "abc", "training", {"classes": 10})

@@ -14,6 +14,7 @@ from pipeline.config import HEAD_FIRST_RATES, TrainConfig
 from pipeline.networks import backbones, devices, layerwise
 from pipeline.shell.errors import UserError
 from pipeline.training import finetune
+from pipeline.training.calibration import calibrate
 from pipeline.training.finetune import NetworkTrainer
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.trainers import trainer_for
@@ -88,7 +89,7 @@ def test_the_model_has_the_convolutions_of_the_best_epoch(trainer, fit, dataset)
 
 
 def test_the_temperature_makes_the_validation_loss_no_larger(trainer, fit, dataset):
-    found = trainer.calibrate(fit.best)
+    found = calibrate(*trainer.validated(fit.best))
     _train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
     pictures, rows = np.stack([picture for picture, _label in dataset.train.pictures(val)]), np.arange(len(val))
     plain, calibrated = (

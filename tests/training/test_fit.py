@@ -77,3 +77,12 @@ def test_where_all_have_failed_the_watch_is_not_asked():
         raise AssertionError("asked about nobody")
 
     assert fit.remaining([course(0, 0.1, loss=np.nan)], refuse, epochs=2) == []
+
+
+def test_the_scores_of_logits():
+    found = fit.scores_of(np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 2.0]]), np.array([0, 0, 1, 1]))
+    assert (found["val_top1"].tolist(), found["val_balanced_top1"].tolist()) == ([0.75], [0.75])
+    right = np.log1p(np.exp(-2))  # -log of a softmax
+    assert found["val_loss"] == pytest.approx([right + 2 / 4])
+    uneven = fit.scores_of(np.array([[2.0, 0.0]] * 4), np.array([0, 0, 0, 1]))
+    assert (uneven["val_top1"].tolist(), uneven["val_balanced_top1"].tolist()) == ([0.75], [0.5])

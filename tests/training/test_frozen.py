@@ -97,6 +97,44 @@ def test_no_fold_starts_from_its_own_rows(dataset, tmp_path):
         np.testing.assert_allclose(head.kernel, start.kernel, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("folds", [1, 3])
+def test_validated_answers_are_in_the_order_of_the_pictures(dataset, tmp_path, folds):
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset, folds=folds)
+    (fit,) = trainer.fit([CONFIG])
+    logits, labels = trainer.validated(fit.best)
+    _train, val = datasets.cut(dataset.train, CONFIG.val_fraction, CONFIG.seed)
+    rows = val if folds == 1 else np.arange(len(dataset.train))
+    np.testing.assert_array_equal(labels, dataset.train.labels[rows])
+    fold_of = np.zeros(len(rows), int) if folds == 1 else datasets.folds(dataset.train, folds, CONFIG.seed)
+    expected = [
+        features @ fit.best[fold].kernel + fit.best[fold].bias
+        for features, fold in zip(trainer.table.features[rows], fold_of, strict=True)
+    ]
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(fit.val_top1)
+
+
+def test_what_fits_start_from_is_validated_as_they_are(trainer):
+    start = trainer.untrained
+    (barely,) = trainer.fit([dataclasses.replace(CONFIG, learning_rate=1e-30, epochs=1)])
+    assert start.scores == pytest.approx(barely.scores)
+    assert start.rank("top1") == pytest.approx(barely.rank("top1"), rel=1e-4)
+    assert start.best_epoch == 0
+
+
+def test_a_refit_of_no_epoch_is_the_start_of_all_pictures(trainer, dataset):
+    (head,) = trainer.refit(CONFIG, np.zeros(0)).best
+    (expected,) = closed_form.discriminants(trainer.table.features, dataset.train.labels, dataset.num_classes)
+    np.testing.assert_array_equal(head.kernel, expected.kernel)
+    assert trainer.start[1] is head
+
+
+def test_noise_is_no_start_to_be_compared_with(dataset, tmp_path):
+    trainer = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path), head_init="random"), dataset)
+    assert trainer.untrained is None
+    assert trainer.start is None
+
+
 def test_the_refit_replays_every_rate_on_train_and_val(trainer, dataset):
     one = trainer.refit(CONFIG, np.array([0.02, 0.01]))
     other = trainer.refit(CONFIG, np.array([0.02, 0.02]))

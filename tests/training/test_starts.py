@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import datasets
 from pipeline.config import TrainConfig
+from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone, Classifier
 from pipeline.shell.errors import UserError
@@ -41,7 +43,7 @@ def started(
 ) -> tuple[Head, ...]:
     start = starts.start_of(dataclasses.replace(CONFIG, **settings), backbone, names)
     known = np.isin(LABELS, range(len(names)))
-    return start(FEATURES[known], LABELS[known], folds)
+    return start.make(FEATURES[known], LABELS[known], folds)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def started(
 )
 def test_the_start_is_what_head_init_says(backbone, head_init, names, kind):
     config = dataclasses.replace(CONFIG, head_init=head_init)
-    assert starts.kind_of(config, backbone, names) == kind
+    assert starts.start_of(config, backbone, names).kind == kind
     (head,) = started(backbone, names, head_init=head_init)
     assert head.kernel.shape == (256, len(names))
     assert bool((head.kernel[:, 1] == 1).all()) is (kind == "imagenet")
@@ -85,7 +87,7 @@ def test_under_the_replications_protocol_imagenets_classifier_is_kept_whole(back
 
 def test_the_replication_without_a_classifier_starts_from_noise(without):
     config = dataclasses.replace(CONFIG, protocol="replication")
-    assert starts.kind_of(config, without, HALF_KNOWN) == "random"
+    assert starts.start_of(config, without, HALF_KNOWN).kind == "random"
 
 
 def test_imagenet_columns_that_are_not_there_are_refused(backbone, without):
@@ -97,8 +99,31 @@ def test_imagenet_columns_that_are_not_there_are_refused(backbone, without):
             starts.start_of(dataclasses.replace(config, protocol=protocol), without, HALF_KNOWN)
 
 
-def test_the_pull_is_towards_a_start_that_knows_the_classes():
-    assert starts.pull_of(CONFIG, "discriminant") == starts.pull_of(CONFIG, "imagenet") == starts.PULL
-    assert starts.pull_of(CONFIG, "random") == 0
-    assert starts.pull_of(dataclasses.replace(CONFIG, protocol="replication"), "imagenet") == 0
-    assert starts.pull_of(dataclasses.replace(CONFIG, l2=0.5), "random") == 0.5
+def test_untrained_heads_are_of_all_training_pictures(tmp_path):
+    config = dataclasses.replace(CONFIG, work_dir=str(tmp_path))
+    dataset = datasets.load(config)
+    backbone, head = starts.untrained(config, dataset)
+    features = load_table(dataset.train, dataset.source, backbone, config.work_dir, config.engine).features
+    (expected,) = closed_form.discriminants(features, dataset.train.labels, dataset.num_classes)
+    np.testing.assert_array_equal(head.kernel, expected.kernel)
+
+
+@pytest.mark.parametrize("settings", [{"head_init": "random"}, {"weights": "none", "freeze_conv": False}])
+def test_there_are_no_untrained_heads_that_know_nothing(settings):
+    assert starts.untrained(dataclasses.replace(CONFIG, **settings), datasets.load(CONFIG)) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "knows", "pull"),
+    [
+        ({"head_init": "imagenet"}, True, starts.PULL),
+        ({"head_init": "discriminant"}, True, starts.PULL),
+        ({"head_init": "discriminant", "l2": 0.0}, True, 0),
+        ({"head_init": "random"}, False, 0),
+        ({"head_init": "random", "l2": 0.5}, False, 0.5),
+        ({"protocol": "replication"}, False, 0),
+    ],
+)
+def test_the_pull_is_towards_a_start_that_knows_the_classes(backbone, settings, knows, pull):
+    start = starts.start_of(dataclasses.replace(CONFIG, **settings), backbone, HALF_KNOWN)
+    assert (start.knows_classes, start.pull) == (knows, pull)

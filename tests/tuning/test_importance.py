@@ -56,3 +56,7 @@ def test_of_trials_that_are_all_equal_nothing_can_be_said():
     found = importances(same)
     assert list(found.columns) == ["hyperparameter", "mean", "deviation"]
     assert len(found) == 0
+
+
+def test_the_start_for_which_nothing_was_drawn_says_nothing():
+    assert importances([create_trial(value=0.2), *trials()]).equals(importances(trials()))

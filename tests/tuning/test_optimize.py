@@ -23,6 +23,7 @@ from pipeline.config import Cell
 from pipeline.networks import backbones
 from pipeline.shell import cli
 from pipeline.shell.errors import UserError
+from pipeline.tracking.runs import ANSWERS
 from tests.drivers import Driver
 from tuning import optimize
 from tuning.storage import driver_lock
@@ -126,7 +127,7 @@ def test_a_cell_carries_its_test_and_a_model_for_raw_pictures(finished):
         assert answers.shape == (2, 10)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
     files = {file.path for file in mlflow.MlflowClient().list_artifacts(cell.info.run_id)}
-    assert {"per_class.csv", "confusion.csv", "importance.csv", "classes.json"} <= files
+    assert {"per_class.csv", "confusion.csv", "importance.csv", "classes.json", ANSWERS} <= files
 
 
 def test_optunas_database_shows_parameters_and_curves_to_other_programs(finished):
@@ -134,7 +135,9 @@ def test_optunas_database_shows_parameters_and_curves_to_other_programs(finished
     folder, _out = finished
     storage = f"sqlite:///{folder}/optuna.db"
     for name in optuna.get_all_study_names(storage):
-        for trial in optuna.load_study(study_name=name, storage=storage).trials:
+        start, *trials = optuna.load_study(study_name=name, storage=storage).trials
+        assert (start.params, start.intermediate_values) == ({}, {})
+        for trial in trials:
             assert trial.params.keys() == {"learning_rate", "one_minus_beta_1", "one_minus_beta_2"}
             assert sorted(trial.intermediate_values) == [1, 2, 3]
             assert trial.intermediate_values[3] == trial.value  # annealed by then
@@ -202,7 +205,7 @@ def test_an_interrupted_sweep_closes_its_runs_and_tells_how_to_go_on(tmp_path, n
     found = [run for run in runs(tmp_path) if run.data.tags["alpharho.kind"] != "published"]
     assert {run.info.status for run in found} == {"KILLED"}
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
-    assert study.n_trials == 0
+    assert study.n_trials == 1  # the start, which is not trained
 
 
 def test_a_second_driver_is_refused_in_one_line(tmp_path):

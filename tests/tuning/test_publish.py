@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from mlflow import MlflowClient
+from optuna.trial import TrialState
 
 from pipeline.tracking.runs import ERROR_TAG, KIND_TAG
-from tests.study_samples import BASE, diverged, open_study, run_round
+from tests.study_samples import BASE, diverged, fit, open_study, run_round
 from tuning.publish import Publisher
 from tuning.search_space import train_config
 from tuning.studies import CellStudy
+from tuning.tasks import Outcome
 
 
 @pytest.fixture
@@ -51,6 +53,16 @@ def test_each_trial_is_a_run_and_nothing_is_left_to_write(publisher, study, trac
     assert not later.lacks(cell)
     later.settle()
     assert {run.run_id for run in tracker.children(cell)} == before
+
+
+def test_the_start_has_a_run_without_hyperparameters(url, tracker, cell):
+    study = open_study(url)
+    outcome = Outcome(TrialState.COMPLETE, 0.7, fit(best_epoch=0, best_val_top1=0.7), {})
+    study.add(0, outcome.as_trial(None, 0, (0, 1)))
+    again(study, tracker, cell).settle()
+    (run,) = tracker.children(cell)
+    assert not {"learning_rate", "beta_1", "beta_2"} & set(run.params)
+    assert (run.params["epochs"], run.metrics["best_epoch"], run.metrics["best_val_top1"]) == ("0", 0, 0.7)
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "KILLED", "FAILED"])

@@ -53,6 +53,12 @@ def test_of_a_large_one_the_best_and_the_newest_are_seen(kind):
     assert SAMPLER_WINDOW - SAMPLER_BEST <= len(values) <= SAMPLER_WINDOW
 
 
+def test_the_start_for_which_nothing_was_drawn_is_not_seen():
+    study = memory([create_trial(value=0.99), *trials(3)])
+    assert seen(study) == [0, 1, 2]
+    assert set(draw(study).params) == set(DISTRIBUTIONS)
+
+
 def test_hyperband_finds_every_trial_under_its_number():
     study = memory(trials(400), pruner="hyperband")
     assert set(range(400 - SAMPLER_WINDOW + SAMPLER_BEST, 400)) <= set(seen(study))

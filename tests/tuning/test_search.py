@@ -11,6 +11,7 @@ from optuna.distributions import FloatDistribution
 from pipeline import tracking
 from pipeline.config import FINETUNING_RATE_RANGE
 from pipeline.shell.errors import UserError
+from pipeline.tracking.runs import VALIDATION
 from pipeline.tracking.tracker import Tracker
 from pipeline.training.frozen import HeadTrainer
 from tests.small_sweeps import CONFIG, ONE, of_kind, run, stores
@@ -19,9 +20,39 @@ from tests.sweep_state import faults
 from tuning import search, search_space, tasks
 
 
+def test_trial_0_is_the_start_without_training(here):
+    found, failures = run(dataclasses.replace(ONE, trials=4, wave=4))
+    assert failures == []
+    (name,) = optuna.get_all_study_names(ONE.storage)
+    study = optuna.load_study(study_name=name, storage=ONE.storage)
+    first, *others = study.trials
+    assert (first.params, first.user_attrs["index"]) == ({}, 0)
+    assert all(len(trial.params) == 3 for trial in others)
+    assert found[0].metrics["trials_complete"] == 4
+    assert found[0].metrics["untrained_top1"] > 0.5
+
+
+@pytest.mark.parametrize("folds", ["1", "5"])
+def test_which_validation_answers_of_the_winner_are_right_is_kept(here, folds):
+    found, _failures = run(dataclasses.replace(ONE, folds=folds))
+    (cell,) = of_kind("cell")
+    validation = tracking.connect("alpharho").read_frame(cell.run_id, VALIDATION)
+    assert len(validation) == (60 if folds == "5" else 10)  # of 60 pictures, one of each class at least
+    assert validation["right"].mean() == pytest.approx(found[0].metrics["best_val_top1"])
+
+
+def test_a_start_that_no_training_betters_is_the_winner(here, monkeypatch):
+    monkeypatch.setitem(search_space.DISTRIBUTIONS, "learning_rate", FloatDistribution(1e37, 1e38, log=True))
+    found, failures = run(ONE)
+    assert failures == []
+    assert found[0].metrics["test_top1"] == found[0].metrics["untrained_top1"]
+    assert (found[0].metrics["best_trial"], found[0].metrics["best_epoch"]) == (0, 0)
+    assert not {"learning_rate", "beta_1", "beta_2"} & set(found[0].metrics)
+
+
 def test_trials_that_diverge_fail_with_their_reason_and_the_sweep_fails(here, monkeypatch):
     monkeypatch.setitem(search_space.DISTRIBUTIONS, "learning_rate", FloatDistribution(1e37, 1e38, log=True))
-    found, failures = run(CONFIG)
+    found, failures = run(dataclasses.replace(CONFIG, head_init="random"))
     assert found == []
     assert [failure.split()[5].rpartition("-")[0] for failure in failures] == [
         "digits-mobilenet_0.25_32-frozen",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.training.calibration import Calibration
+from pipeline.training.calibration import calibrate
 from pipeline.training.fit import Fit
 from tests.study_samples import BASE, SPACE
 from tuning import sampling, tasks
@@ -40,9 +40,9 @@ class Learner:
             for index, curve in enumerate(curves)
         ]
 
-    def calibrate(self, trained: int) -> Calibration:
-        """`trained` is the index of its config."""
-        return Calibration(2.0, self.steps[trained])
+    def validated(self, trained: int):
+        """`trained` is the index of its config: so many of five answers are right, and none is surer than another."""
+        return 3 * np.eye(2)[[0] * trained + [1] * (5 - trained)], np.zeros(5, int)
 
 
 def run(trainer: Learner, pruner: str = "none", **options: object):
@@ -67,12 +67,36 @@ def test_a_finished_trial_is_worth_its_best_epoch_and_keeps_its_curves():
     assert [epoch.number for epoch in told] == [1, 2, 3]
 
 
-def test_the_best_of_a_task_alone_is_calibrated():
+def test_of_the_best_of_a_task_alone_it_is_told_what_validation_pictures_say():
     outcomes, _told, _trials = run(Learner([0.1, 0.3, 0.3, 0.2]))
-    assert [found.fit.get("reject_below") for found in outcomes] == [None, 0.3, None, None]
-    assert outcomes[1].fit["temperature"] == 2.0
+    assert [found.fit.get("val_right") for found in outcomes] == [None, packed([1, 0, 0, 0, 0]), None, None]
+    expected = calibrate(*Learner([]).validated(1))
+    assert outcomes[1].fit["temperature"] == expected.temperature
+    assert outcomes[1].fit["reject_below"] == expected.reject_below
     (diverged,), _told, _trials = run(Learner([0.1], failure="train_loss is nan in epoch 1"))
     assert "temperature" not in diverged.fit
+
+
+def packed(right: list[int]) -> str:
+    return tasks.packed(np.array(right, bool))
+
+
+def test_which_answers_are_right_takes_a_bit_a_picture():
+    right = np.random.default_rng(0).random(1001) < 0.8
+    assert len(tasks.packed(right)) < 1001 / 8 * 1.4
+    assert (tasks.unpacked(tasks.packed(right), 1001) == right).all()
+
+
+def test_the_start_is_a_trial_with_no_draw_and_no_epoch():
+    learner = Learner([])
+    learner.untrained = Fit({name: np.array([0.7]) for name in ("val_top1", "val_balanced_top1", "val_loss")}, 0, 2)
+    found = tasks.untrained(learner, "top1")
+    trial = found.as_trial(None, 0, (0, 1))
+    assert (trial.state, trial.value, trial.params, trial.intermediate_values) == (TrialState.COMPLETE, 0.7, {}, {})
+    assert (found.fit["best_epoch"], found.fit["curves"], found.fit["best_val_top1"]) == (0, {}, 0.7)
+    assert found.fit["val_right"] == packed([1, 1, 0, 0, 0])
+    learner.untrained = None
+    assert tasks.untrained(learner, "top1") is None
 
 
 def test_the_score_aimed_at_is_the_value_and_what_pruners_see():

@@ -82,7 +82,7 @@ def of_networks(config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
     Returns seconds till the first step, and seconds for each training picture, scored validation pictures included.
     """
     order = np.argsort(dataset.train.labels, kind="stable")  # whole classes, so that they can be cut
-    count = max(int(STEPS * config.batch_size / (1 - config.val_fraction)), 2)
+    count = max(int(STEPS * config.batch / (1 - config.val_fraction)), 2)
     few = dataclasses.replace(dataset, train=_whole_classes(dataset.train, order, count))
     with tempfile.TemporaryDirectory() as folder:  # for the features of these few, if heads are trained first
         config = dataclasses.replace(config, epochs=2, work_dir=folder, engine="keras")

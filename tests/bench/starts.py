@@ -1,0 +1,78 @@
+"""What heads are to start from, how they are trained, and in batches of what size: ten seeds of the split each.
+
+    python -m tests.bench.starts [--seeds 10] [--dataset stanford_dogs]
+
+Each row is searched with 24 trials at 0.75-224, once for each seed, which cuts train and val anew; each winner is
+trained on train + val and tested on all test pictures. About an hour on two cores; features are made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+
+import numpy as np
+import optuna
+from scipy.stats import t
+
+from pipeline import datasets
+from pipeline.config import SweepConfig
+from pipeline.shell import cli, progress
+from tests.bench.heads import REAL_DATA
+from tests.bench.searched import searched
+
+TRAIN_LIMIT = {"cifar10": 12_000, "stanford_dogs": 0}  # 0: all that are there
+BEST_EPOCH = {"lr_schedule": "plateau"}
+ROWS = {
+    "noise, best epoch, no L2, batch 32": {"head_init": "random", **BEST_EPOCH, "batch_size": 32},
+    "noise, last epoch, no L2": {"head_init": "random"},
+    "noise, last epoch, L2 0.1": {"head_init": "random", "l2": 0.1},
+    "discriminant, best epoch, no L2": {"head_init": "discriminant", **BEST_EPOCH, "l2": 0.0},
+    "discriminant, best epoch, L2 0.1": {"head_init": "discriminant", **BEST_EPOCH, "l2": 0.1},
+    "discriminant, last epoch, no L2": {"head_init": "discriminant", "l2": 0.0},
+    **{
+        f"discriminant, last epoch, L2 0.1, batch {size}": {"head_init": "discriminant", "l2": 0.1, "batch_size": size}
+        for size in (32, 64, 128, 256)
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--dataset", default="stanford_dogs", choices=list(TRAIN_LIMIT))
+    asked = parser.parse_args()
+    if not REAL_DATA.exists():
+        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    print(f"{asked.dataset}, {asked.seeds} seeds of the split, 24 trials each: top-1 in %")
+    print("| start, what counts, L2, batch | test | above the untrained | val | seconds |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder, progress.no_bars():
+        for name, settings in ROWS.items():
+            row = _row(_config(asked.dataset, folder, settings), asked.seeds)
+            print(f"| {name} | {' | '.join(row)} |", flush=True)
+
+
+def _config(dataset: str, folder: str, settings: dict[str, object]) -> SweepConfig:
+    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
+    return SweepConfig(
+        **{"dataset": dataset, "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder, "weights": weights},
+        **{"alphas": (0.75,), "resolutions": (224,), "train_limit": TRAIN_LIMIT[dataset], "trials": 24, **settings},
+    )
+
+
+def _row(config: SweepConfig, seeds: int) -> list[str]:
+    """Mean test top-1, what it is above the untrained start with its 95 % interval, mean val top-1, mean seconds."""
+    dataset = datasets.load(config)  # the same for every seed; the cut, the order and the draws are not
+    found = np.array([searched(dataclasses.replace(config, seed=seed), dataset) for seed in range(seeds)])
+    (test, val, seconds, untrained), gain = found.T, 100 * (found[:, 0] - found[:, 3])
+    half = t.ppf(0.975, seeds - 1) * gain.std(ddof=1) / np.sqrt(seeds)
+    low, high = gain.mean() - half, gain.mean() + half
+    above = "-" if np.isnan(untrained).any() else f"{gain.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    return [f"{100 * test.mean():.1f}", above, f"{100 * val.mean():.1f}", f"{seconds.mean():.1f}"]
+
+
+if __name__ == "__main__":
+    cli.run(main)
