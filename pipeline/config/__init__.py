@@ -14,6 +14,7 @@ from pipeline.config.cells import (
     Cell,
     check_weights,
 )
+from pipeline.config.documents import ReportConfig, ResultsConfig
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     HEAD_FIRST_EPOCHS,
@@ -31,7 +32,6 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
-from pipeline.config.results import EvaluateConfig, ReportConfig
 from pipeline.config.searches import Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
 from pipeline.config.settings import (
     KNOWN_DATASETS,
@@ -41,6 +41,7 @@ from pipeline.config.settings import (
     ClassWeights,
     DataConfig,
     EngineName,
+    EvaluateConfig,
     FitConfig,
     HeadInit,
     LrSchedule,
@@ -94,6 +95,7 @@ __all__ = [
     "PruneConfig",
     "Pruner",
     "ReportConfig",
+    "ResultsConfig",
     "StatusConfig",
     "SweepConfig",
     "TrainConfig",

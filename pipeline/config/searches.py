@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.config.cells import Cell
-from pipeline.config.results import ReportConfig, check_margin
+from pipeline.config.documents import ReportConfig, check_margin
 from pipeline.config.settings import DataConfig, FitConfig, TrainConfig
 from pipeline.config.spelling import spell
 from pipeline.shell.errors import require

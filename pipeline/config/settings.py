@@ -275,3 +275,24 @@ def check_adam(learning_rate: float, beta_1: float, beta_2: float) -> None:
     )
     for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
         require(0 < beta < 1, f"{name} between 0 and 1, both excluded", beta, "Adam's usual are 0.9 and 0.999")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which trained run is tested."""
+
+    run_id: str = ""
+    """the MLflow run that holds the model; it is tested on the data that it was trained for"""
+    dataset: str = ""
+    """folder:PATH, if a folder of pictures is not where the run found it"""
+    labels: str = ""
+    """its table of labels, if that is not where the run found it"""
+    data_dir: str = ""
+    """where TFDS keeps the data set, if that is not where the run found it"""
+    work_dir: str = ""
+    """where feature tables are kept, if not where the run kept them"""
+    experiment: str = DataConfig.experiment
+    """MLflow experiment that holds the run"""
+
+    def __post_init__(self) -> None:
+        require(bool(self.run_id), "the id of a finished train or cell run", self.run_id, "see it in `mlflow ui`")

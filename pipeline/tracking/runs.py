@@ -16,6 +16,7 @@ KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose
 DATABASE_TAG = "alpharho.database"  # the study database whose driver writes the run
 CELLS_TAG = "alpharho.cells"  # of a sweep: finished cells of earlier ones that it shows too; their ids, with commas
 AUDIT_TAG = "alpharho.audit"  # of a sweep: what a person should know of the pictures, a line each
+COMMIT_TAG = "mlflow.source.git.commit"  # mlflow's own, of the first run of a family; where there is git
 STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
 # Artifacts, a row for each picture: of the test (scores.TestScores.answers), and of what a winner was validated on.
