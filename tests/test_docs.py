@@ -1,0 +1,57 @@
+"""Every flag of every entry point stands in README.md or docs/."""
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import config
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SOURCES = [path for package in ("pipeline", "tuning", "reports") for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def parsed(source: str) -> list[str]:
+    """The classes that a module reads from its command line: X of `cli.parse(X, argv)`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    of_parse = [call.args for call in calls if ast.unparse(call.func) == "cli.parse" and len(call.args) == 2]
+    return [ast.unparse(first) for first, second in of_parse if ast.unparse(second) == "argv"]
+
+
+def flags_in(text: str) -> set[str]:
+    """Whole ones: --labels is not in --labels_of."""
+    return set(re.findall(r"(?<![\w-])--\w+(?![\w-])", text))
+
+
+ENTRY_POINTS = {
+    f"{path.relative_to(ROOT)}": getattr(config, name)
+    for path in SOURCES
+    for name in parsed(path.read_text(encoding="utf-8"))
+}
+
+
+def test_entry_points_are_found():
+    starts = {str(path.relative_to(ROOT)) for path in SOURCES if "cli.run(main" in path.read_text(encoding="utf-8")}
+    assert set(ENTRY_POINTS) == starts
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_flag_stands_in_a_document(name: str) -> None:
+    documented = flags_in("\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS))
+    assert {f"--{field.name}" for field in dataclasses.fields(ENTRY_POINTS[name])} - documented == set()
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_class_of_flags_has_its_table(name: str) -> None:
+    """With those that it builds on; tests/reports/test_results.py holds the tables to the classes."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    classes = [one for one in ENTRY_POINTS[name].__mro__ if dataclasses.is_dataclass(one)]
+    assert [one.__name__ for one in classes if f"<!-- flags: {one.__name__} -->" not in text] == []
+
+
+def test_a_flag_is_a_whole_word():
+    text = "`--labels_of` and x--seed, --wave-size, but (`--folds`), --aim=top1."
+    assert flags_in(text) == {"--labels_of", "--folds", "--aim"}
