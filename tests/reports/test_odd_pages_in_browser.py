@@ -6,12 +6,14 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.io
 import pytest
 
 from pipeline.config import Cell
 from pipeline.networks import costs
+from pipeline.scoring import compare
 from reports import figures, page, tables
 from reports.build import build
 from tests.browser import TOO_WIDE, column, opened
@@ -45,13 +47,16 @@ def large(tmp_path_factory, empty_database):
     kwargs = {"dataset": "stanford_dogs", "weights": "imagenet", "classes": 120, "trials": 40}
     read = tables.read(tracker, [write_sweep(tracker, cells=LARGE[:1], **kwargs)])
     frames = dataclasses.asdict(read)
-    for name in set(frames) - {"sweeps", "near_copies"}:
+    for name in set(frames) - {"sweeps", "near_copies", "pairs", "margin"}:
         frames[name] = pd.concat([frames[name].assign(cell=cell.name) for cell in LARGE], ignore_index=True)
     frames["cells"] = frames["cells"].assign(
         alpha=[cell.alpha for cell in LARGE],
         resolution=[cell.resolution for cell in LARGE],
         mult_adds=[float(costs.mobilenet_mult_adds(cell, 120)) for cell in LARGE],
     )
+    right = np.random.default_rng(0).random((len(LARGE), 1200)) < 0.8
+    every = compare.pairs({cell.name: row for cell, row in zip(LARGE, right, strict=True)})
+    frames["pairs"] = every.assign(sweep=frames["sweeps"]["sweep"][0], split="test")
     path = folder / "report.html"
     path.write_text(page.render(tables.Tables(**frames)), encoding="utf-8")
     return path
