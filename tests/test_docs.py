@@ -52,6 +52,20 @@ def test_every_class_of_flags_has_its_table(name: str) -> None:
     assert [one.__name__ for one in classes if f"<!-- flags: {one.__name__} -->" not in text] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_and_sections_that_are_there(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", document.read_text(encoding="utf-8"))
+    targets = [((document.parent / path) if path else document, section) for path, section in links]
+    assert [path for path, _section in targets if not path.exists()] == []
+    assert [target for target in targets if target[1] and target[1] not in sections(target[0])] == []
+
+
+def sections(path: Path) -> set[str]:
+    """The anchors of a document's heads, as GitHub spells them."""
+    heads = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 def test_a_flag_is_a_whole_word():
     text = "`--labels_of` and x--seed, --wave-size, but (`--folds`), --aim=top1."
     assert flags_in(text) == {"--labels_of", "--folds", "--aim"}

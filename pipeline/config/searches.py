@@ -17,7 +17,7 @@ Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Wave = int | Literal["auto"]
 Folds = Literal["auto", "1", "5"]
 
-HEADS_OF_A_ROUND = 8  # README: larger rounds teach the sampler less; smaller ones take longer
+HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
 FEW_PICTURES = 1000  # of train and val, up to which folds choose better heads (docs/pictures.md)

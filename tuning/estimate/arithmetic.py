@@ -18,10 +18,10 @@ MODEL = 0.6  # the final model and its tables in MLflow
 REFIT = 0.8  # an epoch of one head compiled, with nothing to validate
 ENGINE = 0.3  # a converted model opened and compared with Keras, for the test pictures
 
-# An epoch of k heads takes time in proportion to HEADLESS + k (README: waves of 1, 8 and 16).
+# An epoch of k heads takes time in proportion to HEADLESS + k (docs/speed.md: waves of 1, 8 and 16).
 HEADLESS = 2.7
 BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all, where rates are not annealed
-# What pruning leaves of the time of all waves but the first, which teaches it (README: 40 trials on the dogs).
+# What pruning leaves of the time of all waves but the first, which teaches it (docs/speed.md: 40 trials on the dogs).
 PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.66, "hyperband": 0.53, "successive_halving": 0.28}
 SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
 
