@@ -12,6 +12,7 @@ from pipeline.config import SweepConfig
 from pipeline.datasets import Dataset
 from pipeline.features.table import load_table
 from pipeline.training.frozen import HeadTrainer
+from pipeline.training.heads import Head
 from tuning import rounds, sampling, search_space, studies, tasks
 
 SPACE = search_space.distributions(finetunes=False)
@@ -34,8 +35,17 @@ class Searched(NamedTuple):
 
 def searched(config: SweepConfig, dataset: Dataset, folds: int = 1) -> Searched:
     """The search of the one cell of `config`, whose features are made where there are none yet."""
+    trainer, begun = HeadTrainer(config.train_config(config.cells[0]), dataset, folds=folds), time.perf_counter()
+    winner = studies.best(list(trials_of(config, trainer).values()), "bench")
+    head = refitted(config, trainer, winner)
+    seconds = time.perf_counter() - begun
+    untrained = top1(config, trainer, dataset, trainer.start[1]) if trainer.start else float("nan")
+    return Searched(top1(config, trainer, dataset, head), float(winner.value or 0), seconds, untrained)
+
+
+def trials_of(config: SweepConfig, trainer: HeadTrainer) -> dict[int, FrozenTrial]:
+    """All trials of a search, by index."""
     base = config.train_config(config.cells[0])
-    trainer, begun = HeadTrainer(base, dataset, folds=folds), time.perf_counter()
     ended: dict[int, FrozenTrial] = {}
     if start := tasks.untrained(trainer, base.aim):
         ended[0] = start.as_trial(None, 0, (0, 1))
@@ -49,15 +59,18 @@ def searched(config: SweepConfig, dataset: Dataset, folds: int = 1) -> Searched:
             outcomes = tasks.fit_trials(trainer, configs, trials, tell=lambda _epoch: None)
             for index, trial, outcome in zip(task.indices, trials, outcomes, strict=True):
                 ended[index] = outcome.as_trial(trial, index, (task.first, task.size))
-    winner = studies.best(list(ended.values()), "bench")
+    return ended
+
+
+def refitted(config: SweepConfig, trainer: HeadTrainer, winner: FrozenTrial) -> Head:
+    """The winner's head, trained on train + val."""
     fit = winner.user_attrs[studies.FIT]
     rates = np.array(fit["curves"].get("learning_rate", [])[: fit["best_epoch"]])
-    (head,) = trainer.refit(search_space.train_config(base, winner.params), rates).best
-    seconds = time.perf_counter() - begun
-    test = load_table(dataset.test, dataset.source, trainer.backbone, config.work_dir).features
-    heads = (head, trainer.start[1] if trainer.start else None)
-    top1, untrained = (
-        float("nan") if one is None else float(np.mean((test @ one.kernel + one.bias).argmax(1) == dataset.test.labels))
-        for one in heads
-    )
-    return Searched(top1, float(winner.value or 0), seconds, untrained)
+    (head,) = trainer.refit(search_space.train_config(config.train_config(config.cells[0]), winner.params), rates).best
+    return head
+
+
+def top1(config: SweepConfig, trainer: HeadTrainer, dataset: Dataset, head: Head) -> float:
+    """On all test pictures."""
+    features = load_table(dataset.test, dataset.source, trainer.backbone, config.work_dir).features
+    return float(np.mean((features @ head.kernel + head.bias).argmax(1) == dataset.test.labels))
