@@ -20,7 +20,7 @@ Folds = Literal["auto", "1", "5"]
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
-FEW_PICTURES = 1000  # of train and val, up to which folds choose better heads (docs/pictures.md)
+FEW_PICTURES = 5000  # of train and val, up to which folds choose better heads, and tell cells apart (docs/heads.md)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class SweepConfig(FitConfig):
     wave: Wave = "auto"
     """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
     folds: Folds = "auto"
-    """5: five heads a trial, each validated on the part that it is not trained on; auto: up to 1,000 pictures"""
+    """5: five heads a trial, each validated on the part that it is not trained on; auto: up to 5,000 pictures"""
     pruner: Pruner = "median"
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"

@@ -1,9 +1,10 @@
 """What heads are to start from, how they are trained, and in batches of what size: ten seeds of the split each.
 
-    python -m tests.bench.starts [--seeds 10] [--dataset stanford_dogs]
+    python -m tests.bench.starts [--seeds 10] [--dataset stanford_dogs] [--only "five folds"]
 
-Each row is searched with 24 trials at 0.75-224, once for each seed, which cuts train and val anew; each winner is
-trained on train + val and tested on all test pictures. About an hour on two cores; features are made once.
+Each row (of those whose name holds what `--only` says) is searched with 24 trials at 0.75-224, once for each seed,
+which cuts train and val anew; each winner is trained on train + val and tested on all test pictures. About two hours on
+two cores; features are made once.
 """
 
 from __future__ import annotations
@@ -36,12 +37,22 @@ ROWS = {
         f"discriminant, last epoch, L2 0.1, batch {size}": {"head_init": "discriminant", "l2": 0.1, "batch_size": size}
         for size in (32, 64, 128, 256)
     },
+    **{
+        f"{name}, last epoch, {f'L2 {l2}' if l2 else 'no L2'}{', five folds' * (folds == '5')}": {
+            **{"head_init": start, "l2": l2, "folds": folds}
+        }
+        for start, name in (("discriminant", "discriminant"), ("imagenet", "ImageNet's columns"))
+        for folds in ("1", "5")
+        for l2 in (0.0, 0.01, 0.1)
+        if start == "imagenet" or folds == "5"
+    },
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", default="")
     parser.add_argument("--dataset", default="stanford_dogs", choices=list(TRAIN_LIMIT))
     asked = parser.parse_args()
     if not REAL_DATA.exists():
@@ -51,6 +62,8 @@ def main() -> None:
     print("| start, what counts, L2, batch | test | above the untrained | val | seconds |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, progress.no_bars():
         for name, settings in ROWS.items():
+            if asked.only not in name or (asked.dataset != "stanford_dogs" and settings["head_init"] == "imagenet"):
+                continue
             row = _row(_config(asked.dataset, folder, settings), asked.seeds)
             print(f"| {name} | {' | '.join(row)} |", flush=True)
 
@@ -59,14 +72,22 @@ def _config(dataset: str, folder: str, settings: dict[str, object]) -> SweepConf
     weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
     return SweepConfig(
         **{"dataset": dataset, "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder, "weights": weights},
-        **{"alphas": (0.75,), "resolutions": (224,), "train_limit": TRAIN_LIMIT[dataset], "trials": 24, **settings},
+        **{
+            "alphas": (0.75,),
+            "resolutions": (224,),
+            "train_limit": TRAIN_LIMIT[dataset],
+            "trials": 24,
+            "folds": "1",
+            **settings,
+        },
     )
 
 
 def _row(config: SweepConfig, seeds: int) -> list[str]:
     """Mean test top-1, what it is above the untrained start with its 95 % interval, mean val top-1, mean seconds."""
     dataset = datasets.load(config)  # the same for every seed; the cut, the order and the draws are not
-    found = np.array([searched(dataclasses.replace(config, seed=seed), dataset) for seed in range(seeds)])
+    folds = config.fold_count(len(dataset.train), is_dealt=False)
+    found = np.array([searched(dataclasses.replace(config, seed=seed), dataset, folds) for seed in range(seeds)])
     (test, val, seconds, untrained), gain = found.T, 100 * (found[:, 0] - found[:, 3])
     half = t.ppf(0.975, seeds - 1) * gain.std(ddof=1) / np.sqrt(seeds)
     low, high = gain.mean() - half, gain.mean() + half
