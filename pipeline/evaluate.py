@@ -18,6 +18,7 @@ from pipeline.config import EvaluateConfig, TrainConfig
 from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
 from pipeline.shell import cli
+from pipeline.tracking.runs import REPEATS
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +66,24 @@ def evaluate(
     tracker.log_frame(run_id, scores.answers, ANSWERS)
     tracker.log_metrics(run_id, {**scores.as_metrics(), **differences(config, scores.top1), **beside})
     return scores
+
+
+def evaluate_repeats(
+    heads: Mapping[str, Sequence[Head]],
+    backbone: Backbone,
+    config: TrainConfig,
+    dataset: Dataset,
+    tracker: Tracker,
+    run_id: str,
+) -> None:
+    """Tests heads of one setting, two and more of each kind, and records on `run_id` how much their scores vary."""
+    from pipeline.scoring.scores import top1s
+
+    found = top1s(backbone, heads, config, dataset)
+    tracker.log_table(run_id, found, "repeats.csv")
+    spread = found.groupby("kind")["test_top1"].agg(["mean", "std", "count"])
+    known = {f"{kind}_top1_{name}": spread[name][kind] for kind in spread.index for name in ("mean", "std")}
+    tracker.log_metrics(run_id, {**known, REPEATS: float(spread["count"].min())})
 
 
 def summary(config: TrainConfig, scores: TestScores, caveat: str | None = None) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.config import OF_FINETUNING, SweepConfig
 from reports.figures.axes import finetunes
 from reports.figures.frames import outputs, rows
+from reports.figures.labels import cell_label
 from reports.tables import Tables, short_name
 
 UNKNOWN = "not recorded"
@@ -19,7 +20,7 @@ UNKNOWN = "not recorded"
 NO_PROTOCOL = frozenset(
     {
         *("dataset", "data_dir", "work_dir", "experiment", "storage"),
-        *("alphas", "resolutions", "trials", "skip_unreadable", "margin", "plan"),
+        *("alphas", "resolutions", "trials", "skip_unreadable", "margin", "plan", "repeats"),
     }
 )
 
@@ -85,6 +86,7 @@ def _facts(sweep: Any, cells: pd.DataFrame) -> list[tuple[str, str]]:
         ("machine", sweep.device or UNKNOWN),
         ("versions", sweep.versions or UNKNOWN),
         ("begun", f"{begun}; {sweep.status.lower()}"),
+        *([("how scores vary", spread)] if (spread := _spread(cells)) else []),
         ("computing time", f"{duration(timed.sum())} for {_counted(len(timed), 'cells')}" if len(timed) else UNKNOWN),
         ("MLflow run", sweep.run_id),
     ]
@@ -105,6 +107,18 @@ def _data(sweep: Any, cells: pd.DataFrame) -> str:
         f"digest {sweep.digest}" if sweep.digest else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _spread(cells: pd.DataFrame) -> str:
+    """Standard deviations of test top-1 apart: of the test pictures, of refits, and of cuts; of repeated cells."""
+    of_pictures = (cells["test_top1"] * (1 - cells["test_top1"]) / cells["test_pictures"]) ** 0.5
+    repeated = cells.assign(of_pictures=of_pictures)[cells["repeats"] > 0]
+    return "; ".join(
+        f"{cell_label(row.cell)}: {100 * row.of_pictures:.1f} points by which pictures are tested, "
+        f"{100 * row.refit_top1_std:.1f} by the seed of the fit, {100 * row.cut_top1_std:.1f} by which pictures are "
+        f"trained on ({row.repeats:.0f} repeats)"
+        for row in rows(repeated)
+    )
 
 
 def _counted(count: float, what: str) -> str:

@@ -16,12 +16,13 @@ from optuna.trial import FrozenTrial, Trial
 from pipeline import datasets
 from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset, Split
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import evaluate, evaluate_repeats
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, VALIDATION
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, REPEATS, VALIDATION
+from pipeline.training import repeats
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
@@ -98,6 +99,8 @@ class CellSearch:
         try:
             if self._tracker.metrics(run_id).get(studies.TESTED) != studies.done(trials):
                 self._test_winner(run_id, trials)
+            if self._tracker.metrics(run_id).get(REPEATS, 0) < self._driver.config.repeats:
+                self._repeat_winner(run_id, trials)
         except studies.CellFailedError as error:
             self._tracker.close(run_id, "FAILED", {ERROR_TAG: str(error)})
             raise
@@ -225,9 +228,20 @@ class CellSearch:
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
         self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
-        tested = {studies.TESTED: studies.done(trials)}
+        tested = {studies.TESTED: studies.done(trials), REPEATS: 0.0}  # those of an earlier winner do not count
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])
+        self._seconds += time.perf_counter() - begun
+
+    def _repeat_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> None:
+        """Fits its setting again with other seeds, on all pictures and on other cuts of them, and tests these heads."""
+        winner, dataset, begun = studies.best(trials, self.study.name), self._driver.dataset, time.perf_counter()
+        config, trainer = search_space.train_config(self._base, winner.params), self.trainer
+        try:
+            heads = repeats.fitted(config, dataset, _rates(winner), self._driver.config.repeats)
+        except UserError as error:
+            raise studies.CellFailedError(f"{self.study.name}, repeated with another seed: {error}") from error
+        evaluate_repeats(heads, trainer.backbone, config, dataset, self._tracker, run_id)
         self._seconds += time.perf_counter() - begun
 
     def _judged(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, Any]:
@@ -265,10 +279,11 @@ class CellSearch:
         )
 
 
-def is_finished(study: CellStudy, total: int, tracker: Tracker) -> bool:
-    """Whether `total` trials are done, the winner is tested, and the run that MLflow has says so."""
-    run_id = run_of(study, tracker) if study.is_tested(total) else ""
-    return bool(run_id) and tracker.metrics(run_id).get(studies.TESTED) == studies.done(study.trials)
+def is_finished(study: CellStudy, config: SweepConfig, tracker: Tracker) -> bool:
+    """Whether all trials are done, the winner is tested and repeated, and the run that MLflow has says so."""
+    run_id = run_of(study, tracker) if study.is_tested(config.trials) else ""
+    found = tracker.metrics(run_id) if run_id else {}
+    return found.get(studies.TESTED) == studies.done(study.trials) and found.get(REPEATS, 0) >= config.repeats
 
 
 def run_of(study: CellStudy, tracker: Tracker) -> str:

@@ -71,7 +71,7 @@ def sweep(
         # What cannot be closed now the next start closes.
         tracker.abort(lambda: [run.run_id for run in tracker.running(_database(cells))], error)
         raise
-    finished = {cell: study for cell, study in cells.items() if is_finished(study, config.trials, tracker)}
+    finished = {cell: study for cell, study in cells.items() if is_finished(study, config, tracker)}
     results = [CellResult(cell, tracker.metrics(run_of(study, tracker))) for cell, study in finished.items()]
     return sweep_run, results, failures
 
@@ -95,7 +95,7 @@ def _search(driver: Driver, cells: Studies) -> list[str]:
     config, tracker, failures = driver.config, driver.tracker, []
     for cell, study in cells.items():
         search = CellSearch(driver, cell, study)
-        if is_finished(study, config.trials, tracker):
+        if is_finished(study, config, tracker):
             search.mend()
             continue
         try:
@@ -125,7 +125,7 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
     identities = sorted(study.identity for study in cells.values())
     key = f"sweep {hashlib.sha256(' '.join(identities).encode()).hexdigest()[:16]}"
     there = "" if tracker.adopts else tracker.with_key(key)
-    finished = all(is_finished(study, config.trials, tracker) for study in cells.values())
+    finished = all(is_finished(study, config, tracker) for study in cells.values())
     if there and finished and tracker.status(there) == "FINISHED":
         run_id = there
     else:
@@ -133,7 +133,8 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags=tags, resume=there, key=key)
         shared = as_params(config)
         del shared["plan"], shared["margin"]  # one ends before there is a run, the other is of the page
-        tracker.log_metrics(run_id, {"trials": float(shared.pop("trials"))})  # a later call may ask for more
+        more = {name: float(shared.pop(name)) for name in ("trials", "repeats")}  # a later call may ask for more
+        tracker.log_metrics(run_id, more)
         tracker.log_params(run_id, shared)
         records.log_dataset(tracker, run_id, config, dataset, studies.fold_count(config, dataset))
     for run in tracker.running(_database(cells)):

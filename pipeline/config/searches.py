@@ -37,6 +37,8 @@ class SweepConfig(FitConfig):
     """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
     folds: Folds = "auto"
     """5: five heads a trial, each validated on the part that it is not trained on; auto: up to 5,000 pictures"""
+    repeats: int = 0
+    """how often each winner is fitted again with other seeds, on all pictures and on other cuts: how scores vary"""
     pruner: Pruner = "median"
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"
@@ -88,6 +90,13 @@ class SweepConfig(FitConfig):
         super().__post_init__()
         require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
         require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
+        require(self.repeats == 0 or self.repeats >= 2, "repeats 0, or >= 2, for one has no spread", self.repeats)
+        require(
+            not self.repeats or self.freeze_conv,
+            "no repeats where the whole network is trained, for a fit takes minutes",
+            f"repeats {self.repeats} with freeze_conv false",
+            "several --seed instead",
+        )
         require(self.round_size >= 1, "wave auto, or 1 and more", self.wave)
         require(
             self.folds != "5" or self.freeze_conv,

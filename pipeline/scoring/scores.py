@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -101,7 +102,7 @@ def score(
     confusion = metrics.confusion_counts(test.labels, answers, len(bias))
     confidence, right = probabilities.max(axis=1), answers == test.labels
     sure = confidence >= reject_below
-    untrained = np.full(len(test), -1) if start is None else _untrained(*start, config, dataset)
+    untrained = np.full(len(test), -1) if start is None else _answers(*start, config, dataset)
     return TestScores(
         top1=metrics.top_k(probabilities, test.labels, 1),
         interval=metrics.wilson_interval(int(np.trace(confusion)), len(test)),
@@ -124,6 +125,18 @@ def score(
     )
 
 
+def top1s(
+    backbone: Backbone, heads: Mapping[str, Sequence[Head]], config: TrainConfig, dataset: Dataset
+) -> pd.DataFrame:
+    """Test top-1 of several heads on the same convolutions: a row each, kind (its key) and test_top1."""
+    rows = [
+        {"kind": kind, "test_top1": float(np.mean(_answers(backbone, head, config, dataset) == dataset.test.labels))}
+        for kind, several in heads.items()
+        for head in several
+    ]
+    return pd.DataFrame(rows, columns=["kind", "test_top1"])
+
+
 def differences(config: TrainConfig, top1: float) -> dict[str, float]:
     """Ours minus the published top-1 of the same cell and data set, as fractions: delta_paper, delta_replication."""
     rows = {
@@ -132,7 +145,7 @@ def differences(config: TrainConfig, top1: float) -> dict[str, float]:
     return {name: top1 - row.top1 for name, row in rows.items() if row is not None}
 
 
-def _untrained(backbone: Backbone, head: Head, config: TrainConfig, dataset: Dataset) -> np.ndarray:
+def _answers(backbone: Backbone, head: Head, config: TrainConfig, dataset: Dataset) -> np.ndarray:
     """Answers (n,) to the test pictures."""
     features = load_table(dataset.test, dataset.source, backbone, config.work_dir, config.engine).features
     return (features @ head.kernel + head.bias).argmax(axis=1)

@@ -29,6 +29,7 @@ SCORES = (
 BESIDE = (  # told where there is a reason to
     *("best_val_balanced_top1", "test_top1_unshared", "test_balanced_top1"),
     *("reject_below", "test_answered", "test_top1_answered"),
+    *("repeats", "refit_top1_std", "cut_top1_std"),
 )
 COUNTS = {"trials_complete": "COMPLETE", "trials_pruned": "PRUNED", "trials_failed": "FAIL"}
 

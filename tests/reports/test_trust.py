@@ -47,6 +47,17 @@ def test_of_a_cross_validated_search_the_folds_are_told(tracker):
     )
 
 
+def test_of_repeated_cells_it_is_told_how_scores_vary(tracker):
+    found = tables.read(tracker, [write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:2])])
+    known = found.cells.assign(test_top1=0.9, test_pictures=100.0, refit_top1_std=0.002, cut_top1_std=0.008)
+    told = dict(trust.facts(dataclasses.replace(found, cells=known.assign(repeats=[5.0, math.nan])))[0][1])
+    assert told["how scores vary"] == (
+        "0.25-48: 3.0 points by which pictures are tested, 0.2 by the seed of the fit, 0.8 by which pictures are "
+        "trained on (5 repeats)"
+    )
+    assert "how scores vary" not in dict(trust.facts(found)[0][1])
+
+
 def test_only_finetuning_says_how_it_was_done():
     settings = {"weights": "imagenet", "freeze_conv": "false", "unfreeze": "3", "layer_decay": "0.8"}
     assert trust.protocol(settings) == "weights imagenet, freeze_conv false, unfreeze 3, layer_decay 0.8"

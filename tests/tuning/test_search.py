@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import optuna
+import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 
@@ -178,3 +180,24 @@ def test_finetuning_is_searched_and_pruned_in_its_own_range(here):
     assert found.metrics["params_trainable"] < 110_000
     low, high = FINETUNING_RATE_RANGE
     assert all(low <= float(record.params["learning_rate"]) <= high for record in of_kind("trial"))
+
+
+def test_a_finished_cell_is_repeated_when_that_is_asked_for_later(here):
+    run(ONE)
+    found, failures = run(dataclasses.replace(ONE, repeats=3))
+    assert failures == []
+    assert found[0].metrics["repeats"] == 3
+    (cell,) = of_kind("cell")
+    table = pd.read_csv(io.StringIO(tracking.connect("alpharho").read_text(cell.run_id, "repeats.csv")))
+    assert table["kind"].value_counts().to_dict() == {"refit": 3, "cut": 3}
+    for kind in ("refit", "cut"):
+        scores = table.loc[table["kind"] == kind, "test_top1"]
+        assert found[0].metrics[f"{kind}_top1_mean"] == pytest.approx(scores.mean())
+        assert found[0].metrics[f"{kind}_top1_std"] == pytest.approx(scores.std())
+    assert faults(*stores(here), cells=1, total=2) == []
+
+
+def test_a_new_winner_is_no_repeated_one(here):
+    run(dataclasses.replace(ONE, repeats=2))
+    found, _failures = run(dataclasses.replace(ONE, trials=3))
+    assert found[0].metrics["repeats"] == 0

@@ -123,7 +123,7 @@ def _finished(config: SweepConfig, found: Mapping[Cell, CellStudy]) -> list[Cell
     """The cells that are done for good, their runs in MLflow included; none where there is no such store."""
     with contextlib.suppress(UserError):
         tracker = tracking.connect(config.experiment, make=False)
-        return [cell for cell, study in found.items() if is_finished(study, config.trials, tracker)]
+        return [cell for cell, study in found.items() if is_finished(study, config, tracker)]
     return []
 
 
