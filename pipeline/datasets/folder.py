@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import DataConfig
-from pipeline.datasets import labelled, layouts, reading, splits, thumbnails
+from pipeline.datasets import decoding, labelled, layouts, reading, splits, thumbnails
 from pipeline.datasets.layouts import Listed, Listing
 from pipeline.datasets.pictures import Dataset, Split, hashes_of
 from pipeline.shell import progress
@@ -132,4 +132,4 @@ def _digest(path: Path) -> tuple[bytes, bool]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"wanted to read {path}. Received: {error.strerror}. Try: mend or remove that file") from error
-    return sha256(content).digest(), reading.looks_whole(content)
+    return sha256(content).digest(), decoding.looks_whole(content)

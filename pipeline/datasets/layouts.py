@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.datasets import reading
+from pipeline.datasets import decoding
 from pipeline.shell.errors import UserError
 
 LAYOUT = "PATH/<class>/*.jpg, or PATH/train/<class>/*.jpg and PATH/test/<class>/*.jpg"
@@ -73,8 +73,8 @@ class Files:
     def is_picture(self, file: Path) -> bool:
         """By its first bytes; what has a picture's ending counts as one that is damaged."""
         kind = _kind(file)
-        if kind == "HEIC" and not reading.reads_heic():
-            self.passed_over[f"{file.suffix.lower()}, which wants the package {reading.EXTRA}"] += 1
+        if kind == "HEIC" and not decoding.reads_heic():
+            self.passed_over[f"{file.suffix.lower()}, which wants the package {decoding.EXTRA}"] += 1
             return False
         if kind or file.suffix.lower() in ENDINGS:
             return True
@@ -239,6 +239,6 @@ def _kind(file: Path) -> str:
     """Empty for what cannot be read: a broken link with a picture's ending counts as a picture, and is named then."""
     try:
         with file.open("rb") as opened:
-            return reading.kind_of(opened.read(reading.HEADER))
+            return decoding.kind_of(opened.read(decoding.HEADER))
     except OSError:
         return ""

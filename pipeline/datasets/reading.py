@@ -1,74 +1,24 @@
-"""The one decoder: the bytes of any picture file become uint8 (h, w, 3), as a viewer shows them.
+"""The one decoder inside TensorFlow's graphs: the pixels are those of decoding.py, which knows the formats.
 
 TensorFlow decodes plain JPEGs and PNGs, in threads of its own; the header tells which are plain. Pillow decodes all
 else: what its EXIF tag turns, what has more than eight bits, a palette or transparent parts, CMYK, and every other
-format. On what both decode they agree to the last bit. A file is known by its content, never by its ending.
+format. On what both decode they agree to the last bit.
 
-Large JPEGs are decoded to a half, a quarter or an eighth of their sides, by the file's own size alone (DRAFT_SIDE).
+Large JPEGs are decoded to a half, a quarter or an eighth of their sides, by the file's own size alone: see
+decoding.DRAFT_SIDE.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import io
-import struct
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-VERSION = "3"  # a part of every feature table's key: raise it when a picture comes out otherwise
-HEADER = 32  # bytes, of which `kind_of` wants no more
-EXTRA = "pillow-heif"  # reads HEIC, which Pillow does not
+from pipeline.datasets import decoding
 
-# A JPEG is scaled down, by 2, 4 or 8, as far as its shorter side keeps so many px. Networks see 299 at most, resized
-# without averaging, which aliases: features of what is scaled before are nearer to those of a properly averaged picture
-# than features from full size are (at 128, 224 and 288 px, each size from 0.6 to 12 megapixels). 256 px is too few.
-DRAFT_SIDE = 336
-
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-}
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"}
 _RATIOS = (1, 2, 4, 8)  # by which libjpeg scales down while it decodes
-_DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into sixteen
 _SEARCHED = 2**17  # bytes, in which an EXIF tag or a transparent colour is told, where there is one
-
-
-def kind_of(header: bytes) -> str:
-    """JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF or HEIC, by a file's first HEADER bytes; empty where it is no picture."""
-    for signature, kind in _SIGNATURES.items():
-        if header.startswith(signature):
-            return kind
-    if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
-        return "WEBP"
-    if header[4:8] == b"ftyp":
-        brand = header[8:12]
-        return "AVIF" if brand in (b"avif", b"avis") else "HEIC" if brand in _HEIF_BRANDS else ""
-    return ""
-
-
-def looks_whole(encoded: bytes) -> bool:
-    """Whether a file begins and ends as whole pictures do; where it does not, decoding tells."""
-    kind, size = kind_of(encoded[:HEADER]), len(encoded)
-    if kind == "JPEG":
-        return b"\xff\xd9" in encoded[-1024:]
-    if kind == "PNG":
-        return b"IEND" in encoded[-64:]
-    if kind == "GIF":
-        return encoded.rstrip(b"\0").endswith(b";")
-    if kind == "WEBP":
-        return size >= 8 + int.from_bytes(encoded[4:8], "little")
-    if kind == "BMP":
-        return size >= int.from_bytes(encoded[2:6], "little")
-    return bool(kind)
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -92,23 +42,6 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
     return _way(encoded) > 0
 
 
-def read(encoded: bytes) -> np.ndarray:
-    """Any picture, by Pillow: uint8 (h, w, 3), the first frame of several.
-
-    Raises ValueError, in one line, where it is damaged, or of a kind that nothing installed here reads.
-    """
-    kind = kind_of(encoded[:HEADER])
-    if kind == "HEIC" and not reads_heic():
-        raise ValueError(f"a HEIC picture, which wants the package {EXTRA}")
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return _as_shown(image)
-    except UnidentifiedImageError:
-        raise ValueError("no picture" if not kind else f"a damaged {kind} picture") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{kind or 'picture'}: {str(error).partition(chr(10))[0]}") from None
-
-
 def _way(encoded: tf.Tensor) -> tf.Tensor:
     """Which of the ways in `decode` is this picture's, int32 (): 0 is Pillow, 1 a plain PNG, then a plain JPEG in each
     of _RATIOS.
@@ -128,46 +61,18 @@ def _jpeg_way(encoded: tf.Tensor) -> tf.Tensor:
     """0, or 2 to 5."""
     shape = tf.io.extract_jpeg_shape(encoded)
     plain = ~_has(encoded, r"Exif\x00") & (shape[2] != 4)
-    enough = tf.reduce_min(shape[:2]) >= [DRAFT_SIDE * ratio for ratio in _RATIOS[1:]]  # as Pillow's `draft` has it
+    least = [decoding.DRAFT_SIDE * ratio for ratio in _RATIOS[1:]]  # as Pillow's `draft` has it
+    enough = tf.reduce_min(shape[:2]) >= least
     return tf.where(plain, 2 + tf.reduce_sum(tf.cast(enough, tf.int32)), 0)
 
 
 def _by_pillow(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.numpy_function(lambda given: read(_bytes(given)), [encoded], tf.uint8, stateful=False)
+    return tf.numpy_function(lambda given: decoding.read(_bytes(given)), [encoded], tf.uint8, stateful=False)
 
 
 def _bytes(given: bytes | np.ndarray) -> bytes:
     """TensorFlow hands over bytes in a graph, and outside of one an array of them."""
     return given.item() if isinstance(given, np.ndarray) else given
-
-
-def _as_shown(image: Image.Image) -> np.ndarray:
-    image.seek(0)
-    image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        grey = _to_eight_bits(np.asarray(image))
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        below = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(below, image)
-    return np.asarray(image.convert("RGB"))
-
-
-def _to_eight_bits(grey: np.ndarray) -> np.ndarray:
-    """Values (h, w) of sixteen bits, or of floating point, scaled by their range: of the depths that they may have, and
-    of the powers of two that a sensor has, the smallest that holds them.
-    """
-    if np.issubdtype(grey.dtype, np.floating):
-        finite = np.nan_to_num(grey, posinf=0, neginf=0)
-        largest = finite.max(initial=0)
-        scaled = finite * (255 if largest <= 1 else 1 if largest < 256 else 255 / largest)
-        return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
-    largest = int(grey.max(initial=0))
-    depth = next((bits for bits in _DEPTHS if largest < 2**bits), max(largest.bit_length(), 16))
-    return np.clip(np.round(grey * (255 / (2**depth - 1))), 0, 255).astype(np.uint8)
 
 
 def _begins_as_png(encoded: tf.Tensor) -> tf.Tensor:
@@ -184,14 +89,3 @@ def _is_plain_png(encoded: tf.Tensor) -> tf.Tensor:
 def _has(encoded: tf.Tensor, pattern: str) -> tf.Tensor:
     """Whether a regular expression is found in the first bytes; \\C is RE2's for any byte."""
     return tf.strings.regex_full_match(tf.strings.substr(encoded, 0, _SEARCHED), rf"\C*(?:{pattern})\C*")
-
-
-@cache
-def reads_heic() -> bool:
-    """Whether the package for HEIC is installed; Pillow knows of it from then on."""
-    if importlib.util.find_spec("pillow_heif") is None:
-        return False
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    return True

@@ -23,7 +23,7 @@ from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
-from pipeline.datasets import reading, splits, thumbnails
+from pipeline.datasets import decoding, reading, splits, thumbnails
 from pipeline.datasets.pictures import Dataset, Split, hashes_of, plain
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
@@ -166,7 +166,7 @@ def _read(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
     try:
         for batch in _records(builder, stored, keys).batch(256).as_numpy_iterator():
             hashes += [hashlib.sha256(encoded).digest() for encoded in batch[image]]
-            whole += map(reading.looks_whole, batch[image])
+            whole += map(decoding.looks_whole, batch[image])
             labels.append(batch[label])
     except (tf.errors.OpError, AssertionError, OSError) as error:
         raise UserError(

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow as tf
 
-from pipeline.datasets import near_copies, reading
+from pipeline.datasets import decoding, near_copies
 from pipeline.datasets.near_copies import SIDE
 from pipeline.datasets.pictures import Split, decoded
 from pipeline.shell import progress
@@ -97,7 +97,7 @@ class _Known:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
-        for file in sorted(folder.glob(f"*-{reading.VERSION}-{near_copies.VERSION}.npz")):
+        for file in sorted(folder.glob(f"*-{decoding.VERSION}-{near_copies.VERSION}.npz")):
             try:
                 with np.load(file) as kept:
                     rows = zip(map(bytes, kept["hashes"]), kept["thumbnails"], kept["sizes"], strict=True)
@@ -114,7 +114,7 @@ class _Known:
         """Writes a file of exactly these pictures."""
         name = hashlib.sha256(np.ascontiguousarray(hashes).data).hexdigest()[:20]
         _write(
-            self._folder / f"{name}-{reading.VERSION}-{near_copies.VERSION}.npz",
+            self._folder / f"{name}-{decoding.VERSION}-{near_copies.VERSION}.npz",
             lambda opened: np.savez(opened, hashes=hashes, thumbnails=thumbnails, sizes=sizes),
         )
 

@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pipeline.config import EngineName, Precision, Views
-from pipeline.datasets import Split, reading
+from pipeline.datasets import Split, decoding
 from pipeline.features import reuse
 from pipeline.features.extract import Made, Wanted, features_of
 from pipeline.features.kept import lock_of, tables
@@ -167,7 +167,7 @@ class _Entry:
             "pictures": split.digest,
             "cell": backbone.cell.name,
             "weights": backbone.digest,
-            "decoder": reading.VERSION,
+            "decoder": decoding.VERSION,
             "preprocessing": preprocessing(backbone.cell),
             **({"view": "mirrored"} if mirrored else {}),
             **({"precision": precision} if precision != "float32" else {}),

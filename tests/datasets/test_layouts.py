@@ -93,7 +93,7 @@ def test_a_picture_is_one_by_its_content(tmp_path):
 
 
 def test_heic_without_its_package_names_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(layouts.reading, "reads_heic", lambda: False)
+    monkeypatch.setattr(layouts.decoding, "reads_heic", lambda: False)
     write(tmp_path, cat=5, dog=5)
     (tmp_path / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     load(tmp_path)

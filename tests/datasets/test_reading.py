@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.datasets import reading
+from pipeline.datasets import decoding, reading
 
 RED, BLUE, WHITE = (200, 30, 30), (30, 30, 200), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -75,8 +75,8 @@ def test_what_its_tag_turns_stands_upright(orientation, kind):
 )
 def test_every_format_is_known_by_its_content(kind, options):
     content = encoded(halves(), kind, **options)
-    assert reading.kind_of(content[: reading.HEADER]) == kind
-    assert reading.looks_whole(content)
+    assert decoding.kind_of(content[: decoding.HEADER]) == kind
+    assert decoding.looks_whole(content)
     assert is_halves(decoded(content))
 
 
@@ -85,7 +85,7 @@ def test_heic_by_its_package():
     buffer = io.BytesIO()
     pillow_heif.from_pillow(halves(64, 64)).save(buffer, quality=95)
     content = buffer.getvalue()
-    assert reading.kind_of(content[: reading.HEADER]) == "HEIC"
+    assert decoding.kind_of(content[: decoding.HEADER]) == "HEIC"
     assert is_halves(decoded(content))
 
 
@@ -141,19 +141,19 @@ def test_tensorflow_and_pillow_agree_on_plain_jpegs_to_the_last_bit(options, mod
     image = Image.fromarray(noise).resize((173, 121), Image.Resampling.BICUBIC).convert(mode)
     content = encoded(image, "JPEG", **options)
     assert reading.is_plain(content)
-    np.testing.assert_array_equal(decoded(content), reading.read(content))
+    np.testing.assert_array_equal(decoded(content), decoding.read(content))
 
 
 @pytest.fixture
 def draft_side(monkeypatch):
     """A small one, so that large pictures are small, too."""
-    monkeypatch.setattr(reading, "DRAFT_SIDE", 32)
-    return reading.DRAFT_SIDE
+    monkeypatch.setattr(decoding, "DRAFT_SIDE", 32)
+    return decoding.DRAFT_SIDE
 
 
 def large(times: float, mode: str = "RGB") -> Image.Image:
     """Smooth, with detail that aliases; its shorter side is `times` DRAFT_SIDE."""
-    height = round(times * reading.DRAFT_SIDE)
+    height = round(times * decoding.DRAFT_SIDE)
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((height * 4 // 3 + 1, height), Image.Resampling.BICUBIC)).astype(int)
@@ -198,7 +198,7 @@ def test_a_large_jpeg_is_scaled_to_half_a_quarter_or_an_eighth(draft_side, optio
 def test_tensorflow_and_pillow_scale_alike_to_the_last_bit(draft_side, options, mode, times):
     content = encoded(large(times, mode), "JPEG", quality=85, **options)
     assert reading.is_plain(content)
-    np.testing.assert_array_equal(decoded(content), reading.read(content))
+    np.testing.assert_array_equal(decoded(content), decoding.read(content))
 
 
 @pytest.mark.parametrize("times", [2, 4, 8])
@@ -262,6 +262,6 @@ def test_what_is_no_whole_picture_is_an_error_in_one_line(content):
     with pytest.raises(tf.errors.OpError):
         decoded(content)
     with pytest.raises(ValueError, match=r"^.+$") as refusal:
-        reading.read(content)
+        decoding.read(content)
     assert "\n" not in str(refusal.value)
     assert "0x" not in str(refusal.value)
