@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from pipeline.networks import devices
 from tests.browser import chromium, why_no_chromium
+from tests.device_files import DeviceFiles, made
 from tests.servers import Postgres, why_no_postgres
 
 if TYPE_CHECKING:
@@ -104,6 +105,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "printed").write_text(done.stdout)
             (folder / "seconds").write_text(str(time.monotonic() - begun))
     return folder
+
+
+@pytest.fixture(scope="session")
+def device_files(tmp_path_factory: pytest.TempPathFactory) -> DeviceFiles:
+    """Files of a small network, not to be written to. All workers of pytest share them."""
+    return made(tmp_path_factory)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ FLOW = (
     "pipeline.features",
     "pipeline.training",
     "pipeline.scoring",
+    "pipeline.device",
     "pipeline.tracking",
     "pipeline.prepare",
     "pipeline.train",

@@ -1,0 +1,75 @@
+"""A Keras model becomes a LiteRT file in single precision: a uint8 picture in, probabilities out.
+
+What a file takes is the picture as a camera's decoder gives it, at the cell's resolution; x / 127.5 - 1, or whatever
+the backbone wants, is a part of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.device import packing
+from pipeline.device.rounding import Network
+from pipeline.networks import backbones
+from pipeline.shell.errors import UserError
+
+
+def float32(model: keras.Model) -> bytes:
+    """Converts a model as backbones.with_head makes it."""
+    return converted(whole(model))
+
+
+def converter(forward: Callable[[tf.Tensor], tf.Tensor], side: int, kind: tf.DType) -> tf.lite.TFLiteConverter:
+    """Of `forward`, (1, side, side, 3) -> probabilities (1, C)."""
+    graph = tf.function(forward, input_signature=[tf.TensorSpec((1, side, side, 3), kind)])
+    # Without a model as second argument, which would leave the weights out of the flatbuffer.
+    return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
+
+
+def whole(model: keras.Model) -> tf.lite.TFLiteConverter:
+    """Of the network from a uint8 picture on."""
+    network = network_of(model)
+    forward = answering(network)
+    return converter(lambda picture: forward(preprocessed(model, picture)), side_of(network), tf.uint8)
+
+
+def converted(ready: tf.lite.TFLiteConverter) -> bytes:
+    """The file. Raises UserError where it has operations that LiteRT alone cannot run; they are named."""
+    content = ready.convert()
+    if found := packing.foreign(content):
+        raise UserError(
+            f"wanted a network of LiteRT's builtin operations. Received: {', '.join(found)} among them, which a device "
+            "does not have. Try: another backbone"
+        )
+    return content
+
+
+def network_of(model: keras.Model) -> Network:
+    """Convolutions and head, without preprocessing."""
+    return Network(*backbones.parts(model))
+
+
+def side_of(network: Network) -> int:
+    """Of the input, px."""
+    return int(network.backbone.input_shape[1])
+
+
+def preprocessed(model: keras.Model, picture: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """uint8 (n, r, r, 3) -> float32, as the convolutions of `model` want it."""
+    scale = model.get_layer("scale")
+    return tf.cast(picture, tf.float32) * scale.scale + scale.offset
+
+
+def answering(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
+    """float32 (n, r, r, 3), preprocessed -> probabilities (n, C)."""
+    kernel, bias = tf.constant(network.kernel), tf.constant(network.bias)
+
+    def forward(pictures: tf.Tensor) -> tf.Tensor:
+        """What is converted."""
+        return tf.nn.softmax(network.backbone(pictures, training=False) @ kernel + bias)
+
+    return forward
