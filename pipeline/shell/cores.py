@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,14 @@ def cores() -> int:
     if asked.isdecimal() and int(asked):
         limits.append(int(asked))
     return min(limits)
+
+
+def processor() -> str:
+    """Its name and how many cores of it are ours: "AMD EPYC 7B13, 2 cores"."""
+    cpuinfo = Path("/proc/cpuinfo")  # Linux alone; platform.processor() is empty there
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(models, platform.processor() or platform.machine())}, {cores()} cores"
 
 
 def quotas(root: Path) -> Iterator[int]:

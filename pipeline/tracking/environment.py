@@ -6,9 +6,8 @@ import functools
 import importlib.metadata
 import platform
 import subprocess
-from pathlib import Path
 
-from pipeline.shell.cores import cores
+from pipeline.shell.cores import processor
 
 PACKAGES = ("alpharho", "tensorflow", "keras", "optuna", "mlflow", "numpy")
 NVIDIA_SMI_SECONDS = 20  # it takes seconds on a machine with many GPUs, and for ever where a driver hangs
@@ -17,7 +16,7 @@ NVIDIA_SMI_SECONDS = 20  # it takes seconds on a machine with many GPUs, and for
 @functools.cache
 def environment_tags() -> dict[str, str]:
     """The tags `device` (GPU name and memory, or CPU model and cores) and `versions`. Imports tensorflow."""
-    return {"device": _gpu() or _cpu(), "versions": ", ".join(_versions())}
+    return {"device": _gpu() or processor(), "versions": ", ".join(_versions())}
 
 
 def requirements(*packages: str) -> list[str]:
@@ -62,14 +61,3 @@ def _gpu_memory() -> dict[str, float]:
         return {}
     rows = (line.partition(", ") for line in told.splitlines())
     return {name: int(mebibytes) / 1024 for mebibytes, _, name in rows if mebibytes.isdecimal()}
-
-
-def _cpu() -> str:
-    return f"{_cpu_model()}, {cores()} cores"
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # Linux alone; platform.processor() is empty there
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
