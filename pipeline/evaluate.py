@@ -8,7 +8,6 @@ and the confusion counts on the run that holds the model.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -124,15 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"evaluate {config.run_id}", kind="evaluate", tags={"alpharho.evaluates": config.run_id}
     ) as run_id:
         tags = tracker.tags(config.run_id)
-        trained = records.trained_config(config.run_id, tags)
-        trained = dataclasses.replace(
-            trained,
-            dataset=config.dataset or trained.dataset,
-            labels=config.labels or trained.labels,
-            data_dir=config.data_dir or trained.data_dir,
-            work_dir=config.work_dir or trained.work_dir,
-            engine="auto",  # the one it was trained with may not be here, and changes nothing
-        )
+        trained = records.located(records.trained_config(config.run_id, tags), config)
         dataset = datasets.load(trained)
         records.require_same_pictures(dataset, tags)
         caveat = imagenet_note(trained.dataset, records.trained_weights(tags))

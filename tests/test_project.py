@@ -34,6 +34,8 @@ FLOW = (
     "pipeline.prepare",
     "pipeline.train",
     "pipeline.evaluate",
+    "pipeline.export",
+    "pipeline.predict",
     "pipeline.main",
     "reports.tables",
     "reports.figures",
@@ -70,11 +72,13 @@ ENTRY_POINTS: dict[str, tuple[str, type]] = {
     "prepare": ("pipeline.prepare", config.DataConfig),
     "train": ("pipeline.train", config.TrainConfig),
     "evaluate": ("pipeline.evaluate", config.EvaluateConfig),
+    "export": ("pipeline.export", config.ExportConfig),
     "main": ("pipeline.main", config.TrainConfig),
     "sweep": ("tuning.optimize", config.SweepConfig),
     "report": ("reports.build", config.ReportConfig),
 }
 REQUIRED = {"evaluate": {"run_id"}}  # parameters without a default
+NEEDED = REQUIRED | {"export": {"run_id"}}  # what a person gives at least; --model would do there, too
 
 
 def relative(path: Path) -> str:
@@ -190,7 +194,7 @@ def test_mlproject_hands_every_parameter_over(name: str) -> None:
 def test_mlflows_command_is_read_as_the_defaults(name: str) -> None:
     from mlflow.projects.utils import load_project
 
-    given = dict.fromkeys(REQUIRED.get(name, ()), "0123abc")
+    given = dict.fromkeys(NEEDED.get(name, ()), "0123abc")
     entry_point = load_project(str(ROOT)).get_entry_point(name)
     command = entry_point.compute_command(given, storage_dir=None)
     _, config_class = ENTRY_POINTS[name]

@@ -15,6 +15,7 @@ from pipeline.config.cells import (
     check_weights,
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
+from pipeline.config.exports import MODEL_PREFIXES, ExportConfig, Format, PredictConfig
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     HEAD_FIRST_EPOCHS,
@@ -66,6 +67,7 @@ __all__ = [
     "MEDIAN_STARTUP_TRIALS",
     "MEDIAN_WARMUP",
     "MOBILENET_BLOCKS",
+    "MODEL_PREFIXES",
     "OF_FINETUNING",
     "ONE_MINUS_BETA_1_RANGE",
     "ONE_MINUS_BETA_2_RANGE",
@@ -86,11 +88,14 @@ __all__ = [
     "DataConfig",
     "EngineName",
     "EvaluateConfig",
+    "ExportConfig",
     "FitConfig",
     "Folds",
+    "Format",
     "HeadInit",
     "LrSchedule",
     "Precision",
+    "PredictConfig",
     "Protocol",
     "PruneConfig",
     "Pruner",

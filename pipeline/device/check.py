@@ -155,15 +155,19 @@ def verdict(check: Check, margin: float) -> str:
         margin: points of top-1 that it may lose and still be as good.
     """
     loss, least, most = check.loss
+    within = f"within {margin:g} point{'' if margin == 1 else 's'}"
     if most < margin:
-        said = f"as good as the model, within {margin:g} points"
+        said = f"as good as the model, {within}"
     elif least > 0:
         said = "worse than the model"
     else:
-        said = f"not shown to be as good as the model, within {margin:g} points"
+        said = f"not shown to be as good as the model, {within}"
+    verb = "loses"
+    if loss < 0:
+        verb, loss, least, most = "gains", -loss, -most, -least
     flips = check.versus_model
     return (
-        f"{check.precision}: {said}. It loses {loss:z.1f} points of top-1 [{least:z.1f}, {most:z.1f}]: of "
+        f"{check.precision}: {said}. It {verb} {loss:z.1f} points of top-1 [{least:z.1f}, {most:z.1f}]: of "
         f"{flips.pictures:,} test pictures it answers {check.otherwise:,} otherwise, {flips.only_first:,} of them "
         f"right where the model is wrong, and {flips.only_second:,} wrong where it is right"
     )

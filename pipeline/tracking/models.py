@@ -21,9 +21,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.config import spell
-from pipeline.shell.errors import UserError
+from pipeline.shell.errors import UserError, first_line
 from pipeline.shell.patience import masked
 from pipeline.shell.progress import note
+from pipeline.tracking import lookup
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
 from pipeline.tracking.outages import impatient, waiting
@@ -127,6 +128,38 @@ def _is_better(model: Scored, best: ModelVersion) -> bool:
     """Whether it is proven, by the same score of the same pictures; ties go to the older."""
     same, known = best.tags.get(JUDGED_TAG) == model.judged_by, float(best.tags.get(SCORE_TAG, math.nan))
     return same and (model.val_score > known or (math.isnan(known) and not math.isnan(model.val_score)))
+
+
+def run_of(client: MlflowClient, uri: str) -> str:
+    """The id of the run that holds the model; see Reader.run_of."""
+    scheme, _slash, rest = uri.partition(":/")
+    name, at, alias = rest.rpartition("@")
+    registered, slash, version = rest.rpartition("/")
+    found: ModelVersion | LoggedModel
+    try:
+        if scheme == "runs":
+            return lookup.get(client, rest.strip("/").partition("/")[0]).info.run_id
+        if at:
+            found = client.get_model_version_by_alias(name, alias)
+        elif slash:
+            found = client.get_model_version(registered, version)
+        else:
+            found = client.get_logged_model(rest)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise _no_model(uri, first_line(error)) from error
+    run_id = found.source_run_id if isinstance(found, LoggedModel) else found.run_id
+    if not run_id:
+        raise _no_model(uri, "it is of no run")
+    return run_id
+
+
+def _no_model(uri: str, reason: str) -> UserError:
+    return UserError(
+        f"wanted a model of this MLflow store. Received: {uri} ({reason}). "
+        "Try: models:/NAME@best with a name that stands under Models in `mlflow ui`"
+    )
 
 
 def load(client: MlflowClient, run: Run) -> keras.Model:

@@ -65,6 +65,14 @@ class Reader:
         return models.load(self.client, lookup.get(self.client, run_id))
 
     @patient
+    def run_of(self, model: str) -> str:
+        """The id of the run that holds a model: models:/NAME@ALIAS, models:/NAME/VERSION, models:/ID or runs:/ID.
+
+        Raises UserError where there is no such model.
+        """
+        return models.run_of(self.client, model)
+
+    @patient
     def params(self, run_id: str) -> dict[str, str]:
         """Raises UserError where there is no such run; so do `metrics` and `tags`."""
         return dict(lookup.get(self.client, run_id).data.params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import datasets
-from pipeline.config import DataConfig, TrainConfig, as_params
+from pipeline.config import DataConfig, EvaluateConfig, TrainConfig, as_params
 from pipeline.datasets import Dataset
 from pipeline.networks import costs, sizes
 from pipeline.shell import cli
@@ -92,6 +93,18 @@ def trained_config(run_id: str, tags: dict[str, str]) -> TrainConfig:
         params |= {"weights": "none", "freeze_conv": "false"}
         params |= {"head_init": "auto", "unfreeze": "all", "views": "none"}  # nothing else fits these two
     return cli.parse(TrainConfig, [f"--{name}={value}" for name, value in params.items()])
+
+
+def located(trained: TrainConfig, given: EvaluateConfig) -> TrainConfig:
+    """With the pictures and the tables where `given` says that they are now, if it says so."""
+    return dataclasses.replace(
+        trained,
+        dataset=given.dataset or trained.dataset,
+        labels=given.labels or trained.labels,
+        data_dir=given.data_dir or trained.data_dir,
+        work_dir=given.work_dir or trained.work_dir,
+        engine="auto",  # the one it was trained with may not be here, and changes nothing
+    )
 
 
 def trained_weights(tags: dict[str, str]) -> str:

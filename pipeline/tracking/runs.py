@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "prepare", "main", "published"]
+Kind = Literal["sweep", "cell", "trial", "train", "evaluate", "export", "prepare", "main", "published"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 KIND_TAG = "alpharho.kind"

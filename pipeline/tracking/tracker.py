@@ -8,6 +8,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,11 @@ class Tracker(Reader):
     def log_frame(self, run_id: str, frame: pd.DataFrame, path: str) -> None:
         """Writes the artifact `path`, NAME.parquet, without the index."""
         artifacts.write_frame(self.client, run_id, frame, path)
+
+    @patient
+    def log_file(self, run_id: str, path: Path, folder: str) -> None:
+        """Writes the artifact `folder`/NAME, a copy of a file."""
+        self.client.log_artifact(run_id, str(path), folder)
 
     @patient
     def log_dataset(

@@ -74,8 +74,11 @@ def test_a_file_that_is_cut_off_is_refused_in_one_line(device_files, tmp_path):
 @pytest.mark.parametrize(
     ("interval", "said"),
     [
-        ((-0.004, 0.004), "as good as the model, within 1 points. It loses 0.0 points of top-1 [-0.4, 0.4]"),
-        ((-0.02, 0.02), "not shown to be as good as the model, within 1 points"),
+        ((-0.004, 0.004), "as good as the model, within 1 point. It loses 0.0 points of top-1 [-0.4, 0.4]"),
+        (
+            (-0.02, 0.04),
+            "not shown to be as good as the model, within 1 point. It gains 1.0 points of top-1 [-2.0, 4.0]",
+        ),
         ((-0.02, -0.01), "worse than the model. It loses"),
     ],
 )

@@ -1,0 +1,73 @@
+"""What can be set of the commands that take a model to a device: its files, and their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+from pipeline.config.documents import ReportConfig, check_margin
+from pipeline.config.settings import DataConfig, EvaluateConfig
+from pipeline.config.spelling import spell
+from pipeline.shell.errors import require
+
+Format = Literal["float32", "float16", "int8"]
+Shown = Literal["table", "jsonl", "csv"]
+
+MODEL_PREFIXES = ("models:/", "runs:/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(EvaluateConfig):
+    """Which model becomes files for a device, and which files."""
+
+    model: str = ""
+    """in place of a run: models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID"""
+    formats: tuple[Format, ...] = ("float32", "float16", "int8")
+    """of the files: float32, float16, int8"""
+    output: str = "exported"
+    """folder for the files"""
+    calibration: int = 200
+    """training pictures by which int8 is told the range of each layer"""
+    margin: float = ReportConfig.margin
+    """points of top-1 that a file may lose to its model, at most, to be called as good"""
+
+    def __post_init__(self) -> None:
+        given = f"--run_id {self.run_id!r} --model {self.model!r}"
+        hint = "--run_id ID (see `mlflow ui`), or --model models:/NAME@best"
+        require(bool(self.run_id) != bool(self.model), "a run or a model, and not both", given, hint)
+        check_model(self.model)
+        require(bool(self.formats), "at least one format", spell(self.formats), "--formats float32,int8")
+        require(len(set(self.formats)) == len(self.formats), "each format once", spell(self.formats))
+        require(bool(self.output), "a folder for the files", self.output, "--output exported")
+        require(self.calibration >= 1, "calibration >= 1", self.calibration)
+        check_margin(self.margin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """What is asked of which pictures."""
+
+    pictures: Annotated[tuple[str, ...], Positional] = ()
+    """files, folders, patterns such as 'shots/*.jpg', or - for a list on standard input, a path a line"""
+    model: str = ""
+    """a file that pipeline.export wrote (.tflite), or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID"""
+    top: int = 5
+    """classes that are shown of each picture, the likeliest first"""
+    format: Shown = "table"
+    """table for people; jsonl or csv for programs"""
+    experiment: str = DataConfig.experiment
+    """MLflow experiment that holds the model, if it is no file"""
+
+    def __post_init__(self) -> None:
+        hint = "python -m pipeline.predict --model FILE.tflite PICTURES..."
+        require(bool(self.model), "a model", self.model, hint)
+        require(bool(self.pictures), "pictures: files, folders, patterns, or - for standard input", "none", hint)
+        require(self.top >= 1, "top >= 1", self.top)
+
+
+def check_model(uri: str) -> None:
+    """Raises UserError where it is given, and no address of a model."""
+    hint = "such as models:/digits-mobilenet_0.5_96-frozen@best"
+    require(not uri or uri.startswith(MODEL_PREFIXES), "an address models:/... or runs:/...", uri, hint)

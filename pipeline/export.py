@@ -1,0 +1,126 @@
+"""Files of a trained model for a phone or a board, each checked against the model on the whole test split.
+
+    python -m pipeline.export --run_id ID
+    python -m pipeline.export --model models:/digits-mobilenet_0.5_96-frozen@best --formats int8
+
+writes them into --output, says in one line each whether they are as good as the model, and logs files and scores on the
+run that holds the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pipeline import tracking
+from pipeline.config import ExportConfig, TrainConfig
+from pipeline.networks import devices
+from pipeline.scoring.published import imagenet_note
+from pipeline.shell import cli, progress
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from pipeline.datasets import Dataset
+    from pipeline.device.check import Check
+    from pipeline.tracking import Tracker
+
+FOLDER = "device"  # of a run's artifacts
+
+
+def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
+    """Writes and checks the files of the model of `run_id`, and records them there.
+
+    Raises UserError where the run holds none, its pictures are gone or are others, or its network has operations that
+    LiteRT does not know.
+    """
+    from pipeline import datasets
+    from pipeline.device import files
+    from pipeline.device.contract import Contract
+    from pipeline.tracking import records
+
+    tags = tracker.tags(run_id)
+    trained = records.located(records.trained_config(run_id, tags), config)
+    dataset = datasets.load(trained)
+    records.require_same_pictures(dataset, tags)
+    model = tracker.load_model(run_id)
+    answers = _answers(model, trained, dataset, tracker, run_id)
+    side = trained.resolution
+    about = Contract(
+        cell=trained.cell.name,
+        precision="",
+        side=side,
+        class_names=records.output_names(trained, dataset.class_names),
+        reject_below=tracker.metrics(run_id).get("reject_below", 0.0),
+        dataset=dataset.source,
+        pictures=dataset.train.digest,
+        run_id=run_id,
+    )
+    some = files.calibration(dataset, side, config.calibration, trained.seed, trained.work_dir)
+    progress.note(f"converting {trained.cell.name} to {', '.join(config.formats)}")
+    written = files.write(model, about, config.formats, some, Path(config.output))
+    checks = files.checks(written, dataset, side, answers, trained.work_dir)
+    for one in checks:
+        tracker.log_metrics(run_id, one.as_metrics())
+        for path in (one.path, one.path.with_suffix(".json")):
+            tracker.log_file(run_id, path, FOLDER)
+    return checks
+
+
+def _answers(model: keras.Model, trained: TrainConfig, dataset: Dataset, tracker: Tracker, run_id: str) -> pd.DataFrame:
+    """Of the model to the test pictures: as they were kept when it was tested, or else made now."""
+    from pipeline.scoring.scores import score
+    from pipeline.tracking.runs import ANSWERS
+
+    kept, test = tracker.read_frame(run_id, ANSWERS), dataset.test
+    if kept is not None and kept["picture"].tolist() == list(test.ids) and (kept["truth"] == test.labels).all():
+        return kept
+    return score(model, trained, dataset).answers
+
+
+def show(checks: Sequence[Check], margin: float) -> None:
+    """A table of the files, and a verdict of each."""
+    from pipeline.device.check import verdict
+
+    table = Table()
+    threads = " / ".join(str(one.threads) for one in checks[0].latencies)
+    for column in ("format", "MB", "top-1 %", "loses,\npoints", f"ms, {threads}\nthreads", "memory,\nMB"):
+        table.add_column(column, justify="left" if column == "format" else "right", no_wrap=True)
+    for one in checks:
+        low, high = (100 * bound for bound in one.interval)
+        loss, least, most = one.loss
+        table.add_row(
+            *(one.precision, f"{one.size / 1e6:.2f}", f"{100 * one.top1:.1f} [{low:.1f}, {high:.1f}]"),
+            f"{loss:z.1f} [{least:z.1f}, {most:z.1f}]",
+            " / ".join(f"{latency.p50_ms:.1f}" for latency in one.latencies),
+            f"{one.latencies[0].memory / 1e6:.0f}",
+        )
+    progress.show(table)
+    print(f"ms: the median of one picture at a time on {checks[0].processor}; a phone's is another")
+    for one in checks:
+        print(verdict(one, margin))
+    print(f"Files in {checks[0].path.parent}. Try: python -m pipeline.predict --model {checks[-1].path} PICTURES")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Exports the model that the flags name."""
+    config = cli.parse(ExportConfig, argv)
+    devices.set_up()
+    tracker = tracking.connect(config.experiment)
+    run_id = config.run_id or tracker.run_of(config.model)
+    with tracker.run(f"export {run_id}", kind="export", tags={"alpharho.exports": run_id}):
+        from pipeline.tracking import records
+
+        checks = export(config, run_id, tracker)
+        show(checks, config.margin)
+        tags = tracker.tags(run_id)
+        if caveat := imagenet_note(records.trained_config(run_id, tags).dataset, records.trained_weights(tags)):
+            print(caveat)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,106 @@
+"""From a trained run to files that are checked, by the commands that a person types."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import export, main, tracking
+from pipeline.device import contract
+from pipeline.shell.errors import UserError
+
+CELL = ["--alpha", "0.25", "--resolution", "48"]
+DIGITS = ["--dataset", "digits", "--weights", "tiny", *CELL, "--epochs", "10"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Iterator[str]:
+    """The id of a trained and tested run, in the store of a folder that is now the working directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patch.setenv(name, "")
+        main.main(DIGITS)
+        (run,) = tracking.connect("alpharho").search("tags.`alpharho.kind` = 'main'")
+        yield run.run_id
+
+
+@pytest.fixture(scope="module")
+def exported(trained):
+    """What `--formats float32,int8` gave."""
+    tracker = tracking.connect("alpharho")
+    config = export.ExportConfig(run_id=trained, formats=("float32", "int8"), output="out/files", calibration=50)
+    return export.export(config, trained, tracker)
+
+
+def test_files_have_contracts_inside_and_beside(exported, trained):
+    assert sorted(os.listdir("out/files")) == [
+        f"digits-mobilenet_0.25_48-{name}.{ending}" for name in ("float32", "int8") for ending in ("json", "tflite")
+    ]
+    for one in exported:
+        inside = contract.read(one.path)
+        told = json.dumps(inside.contract.as_json(inside.sha256), indent=1)
+        assert told == one.path.with_suffix(".json").read_text()
+        assert inside.contract.run_id == trained
+        assert inside.contract.precision == one.precision
+        assert inside.contract.reject_below == tracking.connect("alpharho").metrics(trained)["reject_below"]
+
+
+def test_scores_and_files_stand_on_the_run_of_the_model(exported, trained):
+    tracker = tracking.connect("alpharho")
+    told = tracker.metrics(trained)
+    assert told["float32_top1"] == pytest.approx(told["test_top1"], abs=0.006)
+    assert told["int8_agreement"] > 0.95
+    assert told["int8_bytes"] == exported[1].size
+    kept = tracker.read_text(trained, "device/digits-mobilenet_0.25_48-int8.json")
+    assert json.loads(kept)["precision"] == "int8"
+
+
+def test_nothing_is_left_in_the_work_folder(exported):
+    assert os.listdir("work/device") == []
+
+
+def test_the_command_prints_a_row_and_a_verdict_of_each(trained, capsys):
+    tracker = tracking.connect("alpharho")
+    model = tracker.client.search_logged_models([tracker.experiment_id])[0]
+    export.main(["--model", f"models:/{model.model_id}", "--formats", "float16", "--output", "others"])
+    printed = capsys.readouterr().out
+    assert "float16: as good as the model" in printed or "float16: not shown" in printed
+    assert max(map(len, printed.splitlines()[:4])) <= 80
+    path = Path("others/digits-mobilenet_0.25_48-float16.tflite")
+    assert f"python -m pipeline.predict --model {path}" in printed
+    assert contract.read(path).contract.run_id == trained
+    (run,) = tracker.search("tags.`alpharho.kind` = 'export'")
+    assert run.tags["alpharho.exports"] == trained
+
+
+def test_answers_that_were_not_kept_are_made(trained, exported):
+    tracker = tracking.connect("alpharho")
+    kept = tracker.read_frame(trained, "answers.parquet")
+    tracker.log_frame(trained, kept.assign(picture="another"), "answers.parquet")
+    config = export.ExportConfig(run_id=trained, formats=("float32",), output="again")
+    (found,) = export.export(config, trained, tracker)
+    tracker.log_frame(trained, kept, "answers.parquet")
+    assert found.versus_model == exported[0].versus_model
+
+
+def test_a_run_without_a_model_is_refused(trained):
+    tracker = tracking.connect("alpharho")
+    with tracker.run("prepare", "prepare") as run_id:
+        pass
+    with pytest.raises(UserError, match="which trained nothing"):
+        export.main(["--run_id", run_id])
+    for address in ("models:/nothing@best", "models:/nothing/1", "models:/m-0123", "runs:/0123"):
+        with pytest.raises(UserError, match=r"^wanted .*$"):
+            export.main(["--model", address])
+
+
+def test_weights_are_calibrated_by_the_same_pictures_each_time():
+    from pipeline.device import pictures
+
+    np.testing.assert_array_equal(pictures.some_of(100, 10, 3), pictures.some_of(100, 10, 3))
