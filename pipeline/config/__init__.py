@@ -15,7 +15,7 @@ from pipeline.config.cells import (
     check_weights,
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
-from pipeline.config.exports import MODEL_PREFIXES, ExportConfig, Format, PredictConfig
+from pipeline.config.exports import MODEL_PREFIXES, ExportConfig, Format, PredictConfig, Shown
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     HEAD_FIRST_EPOCHS,
@@ -101,6 +101,7 @@ __all__ = [
     "Pruner",
     "ReportConfig",
     "ResultsConfig",
+    "Shown",
     "StatusConfig",
     "SweepConfig",
     "TrainConfig",

@@ -6,7 +6,6 @@ import queue
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,12 +62,12 @@ class Runner:
             return answer
         return ((answer.astype(np.float32) - self._zero) * self._scale).astype(np.float32)
 
-    def read(self, path: Path) -> np.ndarray:
-        """The picture of a file as the network wants it: uint8 (side, side, 3).
+    def shown(self, encoded: bytes) -> np.ndarray:
+        """An encoded picture as the network wants it: uint8 (side, side, 3).
 
-        Raises ValueError, in one line, where it is no whole picture, and OSError where it cannot be read.
+        Raises ValueError, in one line, where it is no whole picture.
         """
-        return resizing.to_bytes(decoding.read(path.read_bytes()), self.file.contract.side)
+        return resizing.to_bytes(decoding.read(encoded), self.file.contract.side)
 
     def all(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 (n, side, side, 3) -> float32 (n, classes), by all lanes."""

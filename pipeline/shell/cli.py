@@ -85,16 +85,21 @@ def _unboxed(text: str) -> str:
 def _spell_as_tyro(args: list[str], config_class: type) -> list[str]:
     hints = typing.get_type_hints(config_class)
     kinds = {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+    words: list[str] = []  # of a list that stands alone, such as pictures; an "=" may be a part of one
     spelled: list[str] = []
     while args:
+        if not args[0].startswith("--"):
+            words.append(args.pop(0))
+            continue
         flag, equals, value = args.pop(0).partition("=")
-        kind = kinds.get(flag.removeprefix("--").replace("-", "_")) if flag.startswith("--") else None
+        kind = kinds.get(flag.removeprefix("--").replace("-", "_"))
+        is_list = kind is None or typing.get_origin(kind) is tuple
         values = [value] if equals else []
-        while not equals and args and not args[0].startswith("--"):
+        while not equals and args and not args[0].startswith("--") and (is_list or not values):
             values.append(args.pop(0))
         if kind is bool:
             values = [value.capitalize() for value in values] or ["True"]
-        elif typing.get_origin(kind) is tuple:
+        elif is_list and kind is not None:
             values = [part for value in values for part in re.split(r"[,\s]+", value) if part]
         spelled += [flag, *values]
-    return spelled
+    return [*words, *spelled]  # wherever they stood: the parser takes them from one place alone

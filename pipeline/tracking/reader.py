@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 
+from pipeline.shell.errors import require
 from pipeline.tracking import artifacts, histories, lookup, models
 from pipeline.tracking.outages import patient
 from pipeline.tracking.runs import CELLS_TAG, DATABASE_TAG, KIND_TAG, RunRecord
@@ -71,6 +73,12 @@ class Reader:
         Raises UserError where there is no such model.
         """
         return models.run_of(self.client, model)
+
+    def class_names(self, run_id: str) -> tuple[str, ...]:
+        """Of the outputs of the run's model. Raises UserError where it has none."""
+        names = self.read_text(run_id, models.CLASSES)
+        require(names is not None, "a run that holds a model", run_id, "the id of a finished train or cell run")
+        return tuple(json.loads(names or "[]"))
 
     @patient
     def params(self, run_id: str) -> dict[str, str]:

@@ -32,7 +32,9 @@ def test_answers_do_not_depend_on_lanes(device_files):
 
 def test_a_picture_is_read_as_the_network_wants_it(device_files, tmp_path):
     Image.new("RGBA", (300, 200), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    picture = running.Runner(contract.read(device_files.file("int8")), lanes=1).read(tmp_path / "clear.png")
+    picture = running.Runner(contract.read(device_files.file("int8")), lanes=1).shown(
+        (tmp_path / "clear.png").read_bytes()
+    )
     assert (picture.shape, picture.dtype, picture.min()) == ((48, 48, 3), np.uint8, 255)
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from pipeline.config import DataConfig, SweepConfig, TrainConfig, as_params
+from pipeline.config import DataConfig, PredictConfig, SweepConfig, TrainConfig, as_params
 from pipeline.shell import cli, signals
 from pipeline.shell.errors import UserError
 
@@ -41,6 +41,13 @@ def test_what_as_params_writes_parse_reads():
     )
     flags = [f"--{name}={value}" for name, value in as_params(config).items()]
     assert cli.parse(TrainConfig, flags) == config
+
+
+def test_words_that_stand_alone_are_taken_as_they_are():
+    given = ["a=b.jpg", "-", "--model", "x.tflite", "c d.jpg", "--top=3", "true"]
+    config = cli.parse(PredictConfig, given)
+    assert config.pictures == ("a=b.jpg", "-", "c d.jpg", "true")
+    assert (config.model, config.top) == ("x.tflite", 3)
 
 
 def test_a_negative_number_is_a_value():
