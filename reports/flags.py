@@ -8,6 +8,8 @@ import inspect
 import typing
 from itertools import pairwise
 
+from tyro.conf import Positional
+
 from pipeline import config
 from pipeline.config import spell
 from pipeline.shell.errors import require
@@ -25,10 +27,18 @@ def body(name: str) -> list[str]:
     config_class = getattr(config, name)
     hints, said = typing.get_type_hints(config_class), docstrings(config_class)
     return [
-        f"| `--{field.name}` | {values(hints[field.name])} | {_default(field)} | {_escaped(said[field.name])} |"
+        f"| `{spelled(config_class, field.name)}` | {values(hints[field.name])} | {_default(field)} "
+        f"| {_escaped(said[field.name])} |"
         for field in dataclasses.fields(config_class)
         if field.name in config_class.__annotations__
     ]
+
+
+def spelled(config_class: type, name: str) -> str:
+    """As a person types it: --seed, or PICTURES, which stand alone."""
+    hint = typing.get_type_hints(config_class, include_extras=True)[name]
+    stands_alone = Positional[typing.Any].__metadata__[0] in getattr(hint, "__metadata__", ())
+    return name.upper() if stands_alone else f"--{name}"
 
 
 def docstrings(config_class: type) -> dict[str, str]:
