@@ -39,7 +39,7 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     LiteRT does not know.
     """
     from pipeline import datasets
-    from pipeline.device import files
+    from pipeline.device import card, files
     from pipeline.device.contract import Contract
     from pipeline.tracking import records
 
@@ -64,10 +64,12 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     progress.note(f"converting {trained.cell.name} to {', '.join(config.formats)}")
     written = files.write(model, about, config.formats, some, Path(config.output))
     checks = files.checks(written, dataset, side, answers, trained.work_dir)
+    known = card.Known(trained, tracker.metrics(run_id), records.trained_weights(tags))
     for one in checks:
+        card.write(one, known, dataset.test, config.margin)
         tracker.log_metrics(run_id, one.as_metrics())
-        for path in (one.path, one.path.with_suffix(".json")):
-            tracker.log_file(run_id, path, FOLDER)
+        for ending in (".tflite", ".json", ".md"):
+            tracker.log_file(run_id, one.path.with_suffix(ending), FOLDER)
     return checks
 
 

@@ -37,7 +37,7 @@ def body(name: str) -> list[str]:
 def spelled(config_class: type, name: str) -> str:
     """As a person types it: --seed, or PICTURES, which stand alone."""
     hint = typing.get_type_hints(config_class, include_extras=True)[name]
-    stands_alone = Positional[typing.Any].__metadata__[0] in getattr(hint, "__metadata__", ())
+    stands_alone = any(one in getattr(hint, "__metadata__", ()) for one in typing.get_args(Positional[str])[1:])
     return name.upper() if stands_alone else f"--{name}"
 
 
