@@ -45,6 +45,7 @@ FLOW = (
     "reports.notices",
     "reports.page",
     "reports.build",
+    "reports.choose",
     "reports.numbers",
     "reports.flags",
     "reports.measured",

@@ -15,7 +15,7 @@ from pipeline.config.cells import (
     check_weights,
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
-from pipeline.config.exports import MODEL_PREFIXES, ExportConfig, Format, PredictConfig, Shown
+from pipeline.config.exports import MODEL_PREFIXES, ChooseConfig, ExportConfig, Format, PredictConfig, Shown, amount
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     HEAD_FIRST_EPOCHS,
@@ -84,6 +84,7 @@ __all__ = [
     "Augment",
     "BackboneName",
     "Cell",
+    "ChooseConfig",
     "ClassWeights",
     "DataConfig",
     "EngineName",
@@ -107,6 +108,7 @@ __all__ = [
     "TrainConfig",
     "Unfreeze",
     "Views",
+    "amount",
     "as_params",
     "check_adam",
     "check_weights",

@@ -1,7 +1,9 @@
-"""What can be set of the commands that take a model to a device: its files, and their answers."""
+"""What can be set of the commands that take a model to a device: which model, its files, and their answers."""
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -65,6 +67,43 @@ class PredictConfig:
         require(bool(self.model), "a model", self.model, hint)
         require(bool(self.pictures), "pictures: files, folders, patterns, or - for standard input", "none", hint)
         require(self.top >= 1, "top >= 1", self.top)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseConfig:
+    """What a device can bear, and what the best cell and file within that are."""
+
+    max_params: str = ""
+    """parameters, such as 2M; of the network with its head"""
+    max_mult_adds: str = ""
+    """multiplications with additions of one picture, such as 300M"""
+    max_bytes: str = ""
+    """of the file, such as 4MB; known of cells that were exported"""
+    max_latency_ms: float = 0.0
+    """of one picture in one thread where the file was checked, its median; 0: any"""
+    min_top1: float = 0.0
+    """fraction of the validation pictures that are answered rightly, such as 0.8"""
+    margin: float = ReportConfig.margin
+    """points of top-1 that a cheaper choice may lose to the best, at most, to be called enough"""
+    runs: tuple[str, ...] = ()
+    """MLflow run of a sweep; none: the newest sweep with results"""
+    experiment: str = DataConfig.experiment
+    """MLflow experiment that holds it"""
+
+    def __post_init__(self) -> None:
+        for name in ("max_params", "max_mult_adds", "max_bytes"):
+            amount(getattr(self, name), name)
+        require(self.max_latency_ms >= 0, "max_latency_ms >= 0", self.max_latency_ms, "0 sets no limit")
+        require(0 <= self.min_top1 <= 1, "a min_top1 from 0 to 1", self.min_top1, "such as 0.8 for 80 %")
+        require(len(self.runs) <= 1, "one sweep", spell(self.runs), "--runs ID")
+        check_margin(self.margin)
+
+
+def amount(text: str, name: str) -> float:
+    """2M, 300 M, 4MB or 1500000 as a number; infinity where it is empty. Raises UserError where it is none."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kMG]?)B?", text.strip())
+    require(not text or found is not None, f"a number for {name}, such as 2M, 4MB or 1500000", text)
+    return math.inf if found is None else float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def check_model(uri: str) -> None:
