@@ -89,7 +89,8 @@ def _where(settings: dict[str, object], folder: str) -> dict[str, object]:
 
 def _stops(config: SweepConfig, dataset: Dataset) -> dict[str, tuple[float, float, float]]:
     """Rule -> trials until it stops, test top-1 of the best of them, and of the best of all."""
-    trainer = HeadTrainer(config.train_config(config.cells[0]), dataset)
+    folds = config.fold_count(len(dataset.train), is_dealt=False)
+    trainer = HeadTrainer(config.train_config(config.cells[0]), dataset, folds=folds)
     trials = list(trials_of(config, trainer).values())
     pictures = len(trainer.val_samples.labels)
 
