@@ -72,6 +72,7 @@ lock: | .venv/bin/uv
 	$(LOCK) --extra heic -c requirements.txt pyproject.toml -o requirements-heic.txt
 	$(LOCK) --extra distributed -c requirements.txt pyproject.toml -o requirements-distributed.txt
 	$(LOCK) --extra gpu -c requirements.txt pyproject.toml -o requirements-gpu.txt
+	$(LOCK) --extra ray -c requirements.txt pyproject.toml -o requirements-ray.txt
 	$(LOCK) --python-version 3.11 -c requirements.txt docker/requirements-server.in -o docker/requirements-server.txt
 
 check-lock: .venv/ready-dev
