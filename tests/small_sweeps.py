@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline import tracking
 from pipeline.config import SweepConfig
-from tuning.executors import InlineExecutor
+from tuning.executors import InlineExecutor, TaskExecutor
 from tuning.storage import driver_lock, open_storage
 from tuning.summary import CellResult
 from tuning.sweep import sweep
@@ -18,10 +18,11 @@ CONFIG = SweepConfig(
 ONE = dataclasses.replace(CONFIG, resolutions=(32,))
 
 
-def run(config: SweepConfig) -> tuple[list[CellResult], list[str]]:
+def run(config: SweepConfig, executor: TaskExecutor | None = None) -> tuple[list[CellResult], list[str]]:
     with driver_lock(config.storage) as lock:
-        tracker = tracking.connect("alpharho")
-        _run, cells, failures = sweep(config, open_storage(config.storage), lock, tracker, InlineExecutor())
+        tracker = tracking.connect(config.experiment)
+        storage = open_storage(config.storage)
+        _run, cells, failures = sweep(config, storage, lock, tracker, executor or InlineExecutor())
     return cells, failures
 
 

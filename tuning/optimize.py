@@ -21,7 +21,7 @@ from pipeline.config import ReportConfig, SweepConfig
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError, first_line
 from pipeline.shell.patience import masked
-from tuning.executors import InlineExecutor
+from tuning.executors import InlineExecutor, TaskExecutor
 from tuning.storage import driver_lock, explained, open_storage
 
 if TYPE_CHECKING:
@@ -49,11 +49,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         from tuning.sweep import sweep
 
         tracker = tracking.connect(config.experiment)
-        run_id, cells, failures = sweep(config, storage, lock, tracker, InlineExecutor())
+        with _executor(config) as executor:
+            run_id, cells, failures = sweep(config, storage, lock, tracker, executor)
         show(config, cells)
         _report(tracker, run_id, config.margin)
     if failures:
         raise UserError("; ".join(failures))
+
+
+def _executor(config: SweepConfig) -> TaskExecutor:
+    """Raises UserError where Ray's cluster will not do."""
+    if config.executor == "inline":
+        return InlineExecutor()
+    from tuning.cluster import RayExecutor
+
+    return RayExecutor(config)
 
 
 def _show_plan(config: SweepConfig) -> None:

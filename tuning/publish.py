@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config import TrainConfig, as_params
+from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, TrialRun, records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, STATE_TAG, Status
-from tuning import search_space
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, REPEATS, STATE_TAG, Status
+from tuning import search_space, studies
 from tuning.studies import FIT, INDEX, CellStudy, failure
 from tuning.tasks import Epoch, kept_curves
 
@@ -168,6 +168,23 @@ class Publisher:
                 **({ERROR_TAG: failure(trial)} if failure(trial) else {}),
             },
         )
+
+
+def is_finished(study: CellStudy, config: SweepConfig, tracker: Tracker) -> bool:
+    """Whether all trials are done, the winner is tested and repeated, and the run that MLflow has says so."""
+    run_id = run_of(study, tracker) if study.is_tested(config.trials) else ""
+    found = tracker.metrics(run_id) if run_id else {}
+    return found.get(studies.TESTED) == studies.done(study.trials) and found.get(REPEATS, 0) >= config.repeats
+
+
+def run_of(study: CellStudy, tracker: Tracker) -> str:
+    """The id of the cell's run in MLflow, or an empty one."""
+    return tracker.with_key(cell_key(study))
+
+
+def cell_key(study: CellStudy) -> str:
+    """What MLflow knows a cell's run by."""
+    return f"{study.identity} cell"
 
 
 def _params(config: TrainConfig, drawn: bool = True) -> dict[str, object]:

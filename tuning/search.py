@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,11 @@ import pandas as pd
 from optuna.trial import FrozenTrial, Trial
 
 from pipeline import datasets
-from pipeline.config import Cell, SweepConfig, TrainConfig, as_params
-from pipeline.datasets import Dataset, Split
+from pipeline.config import Cell, TrainConfig, as_params
+from pipeline.datasets import Split
 from pipeline.evaluate import evaluate, evaluate_repeats
+from pipeline.features import table
+from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
@@ -26,36 +27,21 @@ from pipeline.training import repeats
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
+from tuning.driver import Driver, Steps
+from tuning.executors import InlineExecutor, TaskError
+from tuning.extraction import run_on
 from tuning.importance import importances
-from tuning.publish import Publisher
+from tuning.publish import Publisher, cell_key, run_of
 from tuning.rounds import Round, Task
-from tuning.storage import DriverLock
 from tuning.studies import FIT, INDEX, CellStudy
 from tuning.tasks import Epoch, Outcome
 
 if TYPE_CHECKING:
-    from pipeline.tracking import Tracker
+    pass
 
 
 Running = dict[Future[list[Outcome]], tuple[Task, list[Trial]]]
 """What was handed out, and of which trials it is."""
-
-
-@dataclass(frozen=True)
-class Driver:
-    """What the searches of all cells share.
-
-    Attributes:
-        lock: checked before anything is written.
-        sweep_run: the MLflow run above the cells' runs.
-    """
-
-    config: SweepConfig
-    dataset: Dataset
-    tracker: Tracker
-    executor: Executor
-    lock: DriverLock
-    sweep_run: str
 
 
 class CellSearch:
@@ -69,27 +55,33 @@ class CellSearch:
         self._costs = records.cell_costs(self._base, driver.dataset.num_classes)
         self.publisher = Publisher(study, driver.tracker, self._base, self._costs, self._open_run)
         self._trainer: Trainer | None = None
+        self._shared: Any = None  # what tasks are handed in its place
         self._seconds = 0.0  # to make the trainer, and to train and test the winner
 
-    def run(self) -> None:
-        """Rounds until the total is reached."""
+    def steps(self) -> Steps[None]:
+        """All that is to be done. Raises CellFailedError where the cell comes to nothing."""
+        yield from self._rounds()
+        yield from self._finish()
+
+    def _rounds(self) -> Steps[None]:
+        """Until the total is reached."""
         config, study = self._driver.config, self.study
         left = studies.left(study.trials, config.trials)
         if not left:
             return
         trainer, epochs = self.trainer, self._base.epochs
-        with progress.bar(f"trials {self._base.cell.name}", total=left * epochs, unit="epochs") as advance:
+        with progress.bar(f"trials {self._base.cell.name}", left * epochs, "epochs") as advance:
             if not study.ended and (start := tasks.untrained(trainer, self._base.aim)):
                 study.add(0, start.as_trial(None, 0, (0, 1)))
                 advance(epochs)
             while current := self._next_round():
                 before = studies.left(study.trials, config.trials)
-                advanced = self._run_round(trainer, current, advance)
+                advanced = yield from self._run_round(current, advance)
                 self.publisher.deliver()
                 # Trials that diverged are drawn anew, and heads that were trained again for company count for nothing.
                 advance((before - studies.left(study.trials, config.trials)) * epochs - advanced)
 
-    def finish(self) -> None:
+    def _finish(self) -> Steps[None]:
         """Trains and tests the best model, and closes the cell's run.
 
         Raises CellFailedError where every trial diverged, or the best one does on all pictures.
@@ -98,7 +90,7 @@ class CellSearch:
         run_id, trials = self.publisher.run_id, self.study.trials
         try:
             if self._tracker.metrics(run_id).get(studies.TESTED) != studies.done(trials):
-                self._test_winner(run_id, trials)
+                yield from self._test_winner(run_id, trials)
             if self._tracker.metrics(run_id).get(REPEATS, 0) < self._driver.config.repeats:
                 self._repeat_winner(run_id, trials)
         except studies.CellFailedError as error:
@@ -123,7 +115,8 @@ class CellSearch:
         if self._trainer is None:
             begun, driver = time.perf_counter(), self._driver
             folds = studies.fold_count(driver.config, driver.dataset)
-            self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run_task, folds)
+            self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run, folds)
+            self._shared = driver.executor.share(self._trainer)
             self._seconds += time.perf_counter() - begun
             self._keep_features(self._trainer.backbone, [driver.dataset.train.digest])
         return self._trainer
@@ -134,8 +127,10 @@ class CellSearch:
         of = {"cell": backbone.cell.name, "weights": backbone.digest, "pictures": sorted({*known, *pictures})}
         self.study.keep(studies.FEATURES, of)
 
-    def _run_task(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self._driver.executor.submit(task, *args, **kwargs).result()
+    @property
+    def _run(self) -> table.Run:
+        """Where features are made: in this process, or by all workers."""
+        return run_on(self._driver.executor)
 
     def _next_round(self) -> Round | None:
         config, study = self._driver.config, self.study
@@ -145,7 +140,7 @@ class CellSearch:
         left = studies.left(study.trials, config.trials)
         return rounds.next_round(study.ended, left, config.round_size, config.freeze_conv, waiting)
 
-    def _run_round(self, trainer: Trainer, current: Round, advance: Callable[[int], None]) -> int:
+    def _run_round(self, current: Round, advance: Callable[[int], None]) -> Steps[int]:
         """Runs its tasks, and writes what came of them; returns how far the bar advanced."""
         config, total = self._driver.config, 0
 
@@ -161,11 +156,11 @@ class CellSearch:
             trials = rounds.draw(self.study, current, task, config, self._space)
             configs = [search_space.train_config(self._base, trial.params) for trial in trials]
             tell = told if config.freeze_conv else _both(told, self.publisher.live(task.first, configs[0]))
-            future = self._driver.executor.submit(tasks.fit_trials, trainer, configs, trials, tell=tell)
+            future = self._driver.executor.submit(tasks.fit_trials, self._shared, configs, trials, tell=tell)
             running[future] = task, trials
             self._write_ended(current, running)
         while running:
-            wait(running, return_when=FIRST_COMPLETED)
+            yield running
             self._write_ended(current, running)
         return total
 
@@ -174,7 +169,7 @@ class CellSearch:
         for future in [future for future in running if future.done()]:
             task, trials = running.pop(future)
             self._driver.lock.check()
-            for index, trial, outcome in zip(task.indices, trials, future.result(), strict=True):
+            for index, trial, outcome in zip(task.indices, trials, _outcomes(future, len(trials)), strict=True):
                 if index in task.missing:
                     asked = current.asked_of(index)
                     self._write(index, current, outcome.as_trial(trial, index, (task.first, task.size), asked))
@@ -190,19 +185,23 @@ class CellSearch:
         driver, there = self._driver, run_of(self.study, self._tracker)
         parent = None if there else driver.sweep_run
         tags = {DATABASE_TAG: self.study.database}
-        run_id = self._tracker.open(self.study.name, "cell", parent, tags, resume=there, key=_key(self.study))
+        run_id = self._tracker.open(self.study.name, "cell", parent, tags, resume=there, key=cell_key(self.study))
         folds = studies.fold_count(driver.config, driver.dataset)
         records.log_dataset(self._tracker, run_id, driver.config, driver.dataset, folds)
         return run_id
 
-    def _test_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> None:
+    def _test_winner(self, run_id: str, trials: Sequence[FrozenTrial]) -> Steps[None]:
         """Trains the best trial's setting on train + val, by its rates up to the epoch that counts, and tests it."""
         winner, dataset, begun = studies.best(trials, self.study.name), self._driver.dataset, time.perf_counter()
         trainer = self.trainer
         config, rates = search_space.train_config(self._base, winner.params), _rates(winner)
+        # Heads here, in seconds, of the table that is here.
+        executor, its = (InlineExecutor(), trainer) if config.freeze_conv else (self._driver.executor, self._shared)
+        refit = executor.submit(tasks.refit, its, config, rates)
+        yield [refit]
         try:
-            final = trainer.refit(config, rates)
-        except UserError as error:  # of this cell alone, so that the others go on
+            final = refit.result()
+        except (UserError, TaskError) as error:  # of this cell alone, so that the others go on
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
         fit, judged = winner.user_attrs[FIT], self._judged(config, winner)
         calibration = {field.name: judged[field.name] for field in dataclasses.fields(Calibration)}
@@ -229,6 +228,7 @@ class CellSearch:
         self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
         tested = {studies.TESTED: studies.done(trials), REPEATS: 0.0}  # those of an earlier winner do not count
+        self._make_test_features(model)
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])
         self._seconds += time.perf_counter() - begun
@@ -244,8 +244,16 @@ class CellSearch:
         evaluate_repeats(heads, trainer.backbone, config, dataset, self._tracker, run_id)
         self._seconds += time.perf_counter() - begun
 
+    def _make_test_features(self, model: Any) -> None:
+        """By all workers, for `evaluate` to find; in this process it makes them itself."""
+        base, dataset = self._base, self._driver.dataset
+        if self._run is not table.here:
+            convolutions, _kernel, _bias = backbones.parts(model)
+            trained = Backbone(base.cell, base.weights, convolutions, None)
+            table.load_table(dataset.test, dataset.source, trained, base.work_dir, base.engine, run=self._run)
+
     def _judged(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, Any]:
-        """As its task told it; or by training it once more, where its task was run again and another was the best."""
+        """As its task told it; or by training it anew, where its task was run again and another was the best."""
         if "val_right" in winner.user_attrs[FIT]:
             return winner.user_attrs[FIT]
         (again,) = self.trainer.fit([config])
@@ -279,20 +287,12 @@ class CellSearch:
         )
 
 
-def is_finished(study: CellStudy, config: SweepConfig, tracker: Tracker) -> bool:
-    """Whether all trials are done, the winner is tested and repeated, and the run that MLflow has says so."""
-    run_id = run_of(study, tracker) if study.is_tested(config.trials) else ""
-    found = tracker.metrics(run_id) if run_id else {}
-    return found.get(studies.TESTED) == studies.done(study.trials) and found.get(REPEATS, 0) >= config.repeats
-
-
-def run_of(study: CellStudy, tracker: Tracker) -> str:
-    """The id of the cell's run in MLflow, or an empty one."""
-    return tracker.with_key(_key(study))
-
-
-def _key(study: CellStudy) -> str:
-    return f"{study.identity} cell"
+def _outcomes(future: Future[list[Outcome]], count: int) -> list[Outcome]:
+    """Of a task that ended; where it did so by an error of its own, of `count` trials that failed of it."""
+    try:
+        return future.result()
+    except TaskError as error:
+        return [tasks.failed(str(error))] * count
 
 
 def _both(first: Callable[[Epoch], None], second: Callable[[Epoch], None]) -> Callable[[Epoch], None]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Collection
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.storages import RDBStorage
 
 from pipeline import datasets
-from pipeline.config import Cell, SweepConfig, as_params
+from pipeline.config import OF_EXECUTOR, Cell, SweepConfig, as_params
 from pipeline.datasets import Dataset, audit, contact_sheet
 from pipeline.features import kept
 from pipeline.networks import backbones, sizes
@@ -21,8 +23,10 @@ from pipeline.shell.errors import UserError, require
 from pipeline.tracking import records
 from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG
 from tuning import enqueued, search_space, studies
-from tuning.publish import DIED
-from tuning.search import CellSearch, Driver, is_finished, run_of
+from tuning.driver import Driver, Steps
+from tuning.executors import TaskExecutor
+from tuning.publish import DIED, is_finished, run_of
+from tuning.search import CellSearch
 from tuning.storage import DriverLock, LockLostError
 from tuning.studies import CellFailedError, CellStudy
 from tuning.summary import CellResult
@@ -37,7 +41,7 @@ _HASH_BYTES = 32  # of a picture, kept beside its features
 
 
 def sweep(
-    config: SweepConfig, storage: RDBStorage, lock: DriverLock, tracker: Tracker, executor: Executor
+    config: SweepConfig, storage: RDBStorage, lock: DriverLock, tracker: Tracker, executor: TaskExecutor
 ) -> tuple[str, list[CellResult], list[str]]:
     """Works until every cell is done.
 
@@ -91,23 +95,46 @@ def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> 
 
 
 def _search(driver: Driver, cells: Studies) -> list[str]:
-    """Every cell, one after another; returns why some came to nothing."""
-    config, tracker, failures = driver.config, driver.tracker, []
+    """Every cell; returns why some came to nothing."""
+    config, tracker = driver.config, driver.tracker
+    todo: deque[CellSearch] = deque()
     for cell, study in cells.items():
         search = CellSearch(driver, cell, study)
         if is_finished(study, config, tracker):
             search.mend()
-            continue
-        try:
-            search.run()
-            search.finish()
-        except CellFailedError as error:
-            failures.append(str(error))
+        else:
+            todo.append(search)
+    failures = _side_by_side(todo, driver.executor)
     _link(driver, cells)
     if failures:
         tracker.close(driver.sweep_run, "FAILED", {ERROR_TAG: failures[0]})
     elif tracker.status(driver.sweep_run) != "FINISHED":
         tracker.close(driver.sweep_run)
+    return failures
+
+
+def _side_by_side(todo: deque[CellSearch], executor: TaskExecutor) -> list[str]:
+    """As many searches at once as tasks run, each going on when one of its own has ended; see `_search`."""
+    failures: list[str] = []
+    going: dict[Steps[None], Collection[Future[Any]]] = {}  # what each waits for
+    try:
+        while todo or going:
+            while todo and len(going) < executor.at_once:
+                going[todo.popleft().steps()] = ()
+            executor.wait([future for futures in going.values() for future in futures] if all(going.values()) else ())
+            for steps, futures in list(going.items()):
+                if futures and not any(future.done() for future in futures):
+                    continue
+                try:
+                    going[steps] = next(steps)
+                except StopIteration:
+                    del going[steps]
+                except CellFailedError as error:
+                    del going[steps]
+                    failures.append(str(error))
+    finally:
+        for steps in going:  # of a sweep that is broken off: bars end
+            steps.close()
     return failures
 
 
@@ -133,6 +160,8 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags=tags, resume=there, key=key)
         shared = as_params(config)
         del shared["plan"], shared["margin"]  # one ends before there is a run, the other is of the page
+        for flag in OF_EXECUTOR:  # may be others when the sweep goes on
+            del shared[flag]
         more = {name: float(shared.pop(name)) for name in ("trials", "repeats")}  # a later call may ask for more
         tracker.log_metrics(run_id, more)
         tracker.log_params(run_id, shared)

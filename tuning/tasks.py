@@ -138,6 +138,18 @@ def fit_trials(
     ]
 
 
+def refit(trainer: Trainer, config: TrainConfig, rates: np.ndarray) -> Fit[Any]:
+    """Trains the winner on all training pictures, by its own rates (epochs,). Raises UserError where it diverges."""
+    return trainer.refit(config, rates)
+
+
+def failed(reason: str) -> Outcome:
+    """What comes of a trial whose task ended by an error, on a machine that is not known any more."""
+    now = time.time()
+    times = {"seconds": 0.0, "started": now, "ended": now}
+    return Outcome(TrialState.FAIL, None, {"curves": {}, "best_epoch": 0, "failure": reason, "device": "", **times}, {})
+
+
 def untrained(trainer: Trainer, aim: Aim) -> Outcome | None:
     """What a study is to be better than: the start of its fits; None where that does not know the classes."""
     started = time.time()

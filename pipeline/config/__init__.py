@@ -33,7 +33,7 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
-from pipeline.config.searches import Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
+from pipeline.config.searches import OF_EXECUTOR, ExecutorName, Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
 from pipeline.config.settings import (
     KNOWN_DATASETS,
     OF_FINETUNING,
@@ -68,6 +68,7 @@ __all__ = [
     "MEDIAN_WARMUP",
     "MOBILENET_BLOCKS",
     "MODEL_PREFIXES",
+    "OF_EXECUTOR",
     "OF_FINETUNING",
     "ONE_MINUS_BETA_1_RANGE",
     "ONE_MINUS_BETA_2_RANGE",
@@ -89,6 +90,7 @@ __all__ = [
     "DataConfig",
     "EngineName",
     "EvaluateConfig",
+    "ExecutorName",
     "ExportConfig",
     "FitConfig",
     "Folds",

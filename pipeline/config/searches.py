@@ -16,7 +16,9 @@ from pipeline.shell.patience import has_password, masked
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Wave = int | Literal["auto"]
 Folds = Literal["auto", "1", "5"]
+ExecutorName = Literal["inline", "ray"]
 
+OF_EXECUTOR = ("executor", "workers", "cpus_per_worker", "gpus_per_worker", "ray_address")  # change nothing found
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
@@ -43,6 +45,16 @@ class SweepConfig(FitConfig):
     """which of Optuna's pruners stops a trial early"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
+    executor: ExecutorName = "inline"
+    """where features are made and trials trained: in this process, or by ray on any number of machines"""
+    workers: int | Literal["auto"] = "auto"
+    """of ray: processes that run a task each; auto: one for each GPU of the cluster, or 1"""
+    cpus_per_worker: int | Literal["auto"] = "auto"
+    """of ray: cores, and threads, of each worker; auto: as many as all of them can have"""
+    gpus_per_worker: float | Literal["auto"] = "auto"
+    """of ray: 0.5 has two workers share a GPU; auto: 1 where there are any, else 0"""
+    ray_address: str = ""
+    """of ray: auto or HOST:PORT is the cluster that is there; without it one is started on this machine"""
     margin: float = ReportConfig.margin
     """points of top-1 that a cheaper cell may lose to the best, at most, to be called enough"""
     plan: bool = False
@@ -106,6 +118,22 @@ class SweepConfig(FitConfig):
         )
         check_storage(self.storage)
         check_margin(self.margin)
+        self._check_workers()
+
+    def _check_workers(self) -> None:
+        for name, least in (("workers", 1), ("cpus_per_worker", 1), ("gpus_per_worker", 0)):
+            value = getattr(self, name)
+            require(value == "auto" or value >= least, f"{name} auto, or {least} and more", value)
+            require(
+                value == "auto" or self.executor == "ray", f"--{name} with --executor ray", f"executor {self.executor}"
+            )
+        gpus = self.gpus_per_worker
+        require(gpus == "auto" or gpus <= 1 or gpus == int(gpus), "gpus_per_worker up to 1, or a whole number", gpus)
+        require(
+            not self.ray_address or self.executor == "ray",
+            "--ray_address with --executor ray",
+            f"executor {self.executor}",
+        )
 
 
 def check_storage(url: str) -> None:

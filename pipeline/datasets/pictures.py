@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.datasets import near_copies
+from pipeline.datasets import elements, near_copies
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
@@ -85,7 +85,7 @@ class Split:
         labels = tf.constant(self.labels)
         numbered = self.raw().enumerate()
         if indices is not None:
-            numbered = _only(numbered, _mask(len(self), indices))
+            numbered = elements.only(numbered, _mask(len(self), indices))
         count = len(self) if indices is None else len(indices)
         if shuffle_seed is not None:
             numbered = numbered.shuffle(count, seed=shuffle_seed)
@@ -105,7 +105,7 @@ class Split:
             labels=self.labels[mask],
             ids=[self.ids[index] for index in kept.tolist()],
             hashes=self.hashes[mask],
-            raw=partial(_raw_subset, self.raw, mask),
+            raw=partial(elements.subset, self.raw, mask),
             decode=self.decode,
             groups=None if self.groups is None else tuple(self.groups[index] for index in kept.tolist()),
             is_val=None if self.is_val is None else self.is_val[mask],
@@ -113,6 +113,17 @@ class Split:
             near_groups=None if self.near_groups is None else self.near_groups[mask],
             thumbnails=None if self.thumbnails is None else self.thumbnails[mask],
             sizes=None if self.sizes is None else self.sizes[mask],
+        )
+
+    def between(self, begin: int, end: int) -> Split:
+        """The pictures from `begin` to `end`, with what they are read and decoded by."""
+        return Split(
+            name=self.name,
+            labels=self.labels[begin:end],
+            ids=self.ids[begin:end],
+            hashes=self.hashes[begin:end],
+            raw=partial(elements.between, self.raw, begin, min(end, len(self))),
+            decode=self.decode,
         )
 
 
@@ -278,13 +289,3 @@ def _mask(count: int, indices: np.ndarray) -> np.ndarray:
     if mask.sum() != len(indices):
         raise ValueError(f"wanted each picture once. Received: {len(indices)} indices of {mask.sum()} pictures")
     return mask
-
-
-def _only(numbered: tf.data.Dataset, mask: np.ndarray) -> tf.data.Dataset:
-    """The pairs (index, raw) of which mask[index] holds."""
-    chosen = tf.constant(mask)
-    return numbered.filter(lambda index, _: chosen[index])
-
-
-def _raw_subset(raw: Callable[[], tf.data.Dataset], mask: np.ndarray) -> tf.data.Dataset:
-    return _only(raw().enumerate(), mask).map(lambda _, element: element)

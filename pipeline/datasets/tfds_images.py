@@ -24,6 +24,7 @@ from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
 from pipeline.datasets import decoding, reading, splits, thumbnails
+from pipeline.datasets.elements import Stored
 from pipeline.datasets.pictures import Dataset, Split, hashes_of, plain
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
@@ -186,11 +187,20 @@ def _read(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
         labels=all_labels,
         ids=[f"{builder.name}/{stored}#{index}" for index in range(len(all_labels))],
         hashes=hashes_of(hashes),
-        raw=lambda: _records(builder, stored, keys).map(lambda record: record[image]),
+        raw=Stored(partial(_encoded, builder, stored, keys)),
         decode=reading.decode,
         suspects=np.flatnonzero(~np.array(whole, bool)),
     )
     return thumbnails.added(split, work_dir)
+
+
+def _encoded(
+    builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str, str], begin: int, end: int | None
+) -> tf.data.Dataset:
+    """The pictures from `begin` to `end` in the order of the files; TFDS enters the file that `begin` lies in."""
+    whole = begin == 0 and end is None
+    part = stored if whole else f"{stored}[{begin}:{'' if end is None else end}]"
+    return _records(builder, part, keys).map(lambda record: record[keys[0]])
 
 
 def _records(builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str, str]) -> tf.data.Dataset:

@@ -72,6 +72,7 @@ def features_of(
     precision: Precision = "float32",
     *,
     tell: Callable[[Made], None],
+    held: list[Engine] | None = None,
 ) -> None:
     """Computes features of `split`. A task: it writes nothing but LiteRT's models, which this machine may need again.
 
@@ -80,6 +81,7 @@ def features_of(
         work_dir: where this machine keeps LiteRT's converted models.
         tell: called once with no pictures when the engines are ready, and then with one batch of features after the
             other, in the order of the pictures.
+        held: the engines of an earlier call with the same backbones, or an empty list, which is given those of this.
 
     Raises:
         UserError: a picture cannot be decoded (it is named), there is no such engine, no GPU for mixed precision, or no
@@ -88,7 +90,9 @@ def features_of(
     begin = 0
     batches = _batches(split, [one.backbone.cell for one in wanted])
     first = next(batches)
-    mine = _engines(wanted, engine, work_dir, first, precision)
+    mine = held or _engines(wanted, engine, work_dir, first, precision)
+    if held is not None:
+        held[:] = mine
     lanes = [
         partial(_features, engine, _form(one.backbone.cell), one.mirrored)
         for one, engine in zip(wanted, mine, strict=True)

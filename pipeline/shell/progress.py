@@ -14,18 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 _shown = True
+_notes: Callable[[str], None] | None = None  # where they go instead of stderr
+_live: Progress | None = None  # what shows the bars that are open
+_open = 0  # how many these are
 
 
 class _Rate(ProgressColumn):
     """Units per second so far."""
 
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self.unit}/s" if speed else "", no_wrap=True)
+        return Text(f"{speed:.1f} {task.fields['unit']}/s" if speed else "", no_wrap=True)
 
 
 def show(table: Table) -> None:
@@ -35,7 +34,21 @@ def show(table: Table) -> None:
 
 def note(text: str) -> None:
     """One line for the person who waits."""
-    print(text, file=sys.stderr, flush=True)
+    if _notes is None:
+        print(text, file=sys.stderr, flush=True)
+    else:
+        _notes(text)
+
+
+@contextmanager
+def notes_to(receive: Callable[[str], None]) -> Iterator[None]:
+    """In the block, in all of the process, notes go to `receive`: a worker's are for whoever waits at the driver."""
+    global _notes
+    before, _notes = _notes, receive
+    try:
+        yield
+    finally:
+        _notes = before
 
 
 @contextmanager
@@ -70,25 +83,42 @@ def no_bars() -> Iterator[None]:
 def bar(title: str, total: int, unit: str, late: bool = False) -> Iterator[Callable[[int], None]]:
     """Shows a bar while the block runs; yields `advance(count)`.
 
-    Where stderr is no terminal, rich prints the finished bar alone.
+    Bars of blocks that overlap stand one below the other. Where stderr is no terminal, rich prints finished bars alone.
 
     Args:
         late: its clock begins with the first call of `advance`, so that making ready does not count.
     """
-    columns = (
+    global _live, _open
+    if _live is None:
+        _live = Progress(*_columns(), console=Console(stderr=True), disable=not _shown)
+        _live.start()
+    _open += 1
+    progress = _live
+    task = progress.add_task(title, total=total, start=not late, unit=unit)
+    started = not late
+
+    def advance(count: int) -> None:
+        """Moves the bar."""
+        nonlocal started
+        if not started:
+            progress.start_task(task)
+            started = True
+        progress.advance(task, count)
+
+    try:
+        yield advance
+    finally:
+        _open -= 1
+        if not _open:
+            _live = None
+            progress.stop()
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        _Rate(unit),
+        _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not _shown) as progress:
-        task = progress.add_task(title, total=total, start=not late)
-
-        def advance(count: int) -> None:
-            """Moves the bar."""
-            if not progress.tasks[0].started:
-                progress.start_task(task)
-            progress.advance(task, count)
-
-        yield advance

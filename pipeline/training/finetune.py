@@ -13,6 +13,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ import tensorflow as tf
 
 from pipeline import datasets
 from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Augment, Cell, TrainConfig
-from pipeline.datasets import Dataset
+from pipeline.datasets import Dataset, Split
 from pipeline.features.table import Run, here
 from pipeline.networks import backbones, devices, layerwise
 from pipeline.networks.backbones import Backbone, preprocess
@@ -68,6 +69,11 @@ class NetworkTrainer:
         width, outputs = self.backbone.model.output_shape[-1], config.outputs(dataset.num_classes)
         self._drawn = random_head(width, outputs, config.seed)
         self._most_at_once = sys.maxsize  # pictures; less when memory did not suffice
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a task needs, which fits and validates: no test pictures, and no thumbnails of the others."""
+        train = dataclasses.replace(self._dataset.train, thumbnails=None, sizes=None)
+        return {**self.__dict__, "_dataset": dataclasses.replace(self._dataset, train=train, read_test=_not_here)}
 
     def fit(self, configs: Sequence[TrainConfig], watch: Watch = go_on) -> list[Fit[Network]]:
         """Trains one network for each of `configs` on `train`, scored on `val`; one after another."""
@@ -249,6 +255,10 @@ class HeadFirst:
         wave = trainer.fit([dataclasses.replace(self.config, learning_rate=rate) for rate in HEAD_FIRST_RATES])
         self._best = max(wave, key=lambda fit: fit.rank(config.aim))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the feature table, which a task has no other use for than the last of the heads."""
+        return {"config": self.config, "_best": self._best, "on_everything": self.on_everything}
+
     @property
     def on_train(self) -> Head:
         """Trained on train alone."""
@@ -263,6 +273,10 @@ class HeadFirst:
     def on_everything(self) -> Head:
         """Trained on train + val, by the rates of the one on train."""
         return self._trainer.refit(self.config, self._best.rates).best[0]
+
+
+def _not_here() -> Split:
+    raise RuntimeError("a task trains, and has no test pictures")
 
 
 def _later_than(told: int, watch: Watch) -> Watch:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -62,6 +63,11 @@ class HeadTrainer:
             dataclasses.replace(self._samples(rows, views), folds=self._folds_of(rows, views))
             for rows, views in ((train, self._views), (val, self._views[:1]))
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a task needs, which fits and validates: neither the backbone nor the table that samples were made of."""
+        left_out = ("backbone", "table", "_views", "_whole_start")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     @property
     def untrained(self) -> Fit[Heads] | None:

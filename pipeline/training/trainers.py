@@ -59,9 +59,10 @@ def trainer_for(
         run: where features are computed.
         folds: of heads; see HeadTrainer.
 
-    Raises UserError where this machine does not compute in the precision asked for.
+    Raises UserError where this machine does not compute in the precision asked for, unless others are to do it.
     """
-    devices.require_for(config.precision)
+    if run is here:
+        devices.require_for(config.precision)
     if config.freeze_conv:
         return HeadTrainer(config, dataset, beside, run, folds)
     return NetworkTrainer(config, dataset, beside, run)

@@ -27,7 +27,7 @@ from pipeline.training import finetune
 from tuning import studies
 from tuning.estimate import arithmetic, measure
 from tuning.estimate.arithmetic import Shared, Speeds, Work
-from tuning.search import is_finished
+from tuning.publish import is_finished
 from tuning.storage import open_existing, sqlite_file
 from tuning.studies import CellStudy
 

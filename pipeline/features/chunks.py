@@ -1,0 +1,107 @@
+"""A pass over the pictures in chunks, which any machine may make: a worker holds pictures and engines between them.
+
+The chunks are whole batches of the one pass, so that a table made of them is the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import EngineName, Precision
+from pipeline.datasets import Split
+from pipeline.features.engines import Engine
+from pipeline.features.extract import BATCH, Made, Wanted, features_of
+from pipeline.shell.cores import cores
+from pipeline.shell.errors import UserError, first_line
+
+LARGEST = 1024  # pictures of a chunk: making ready for one takes as long as ten of them
+SMALLEST = 128
+PER_WORKER = 4  # chunks, so that all workers end at about the same time
+LOOKED_AT = 16  # pictures, by which a machine shows that it sees the driver's before it is given any work
+_LONGEST_PATH = 4096
+
+
+@dataclass(eq=False)
+class Pass:
+    """What a worker needs for any chunk; see features_of.
+
+    Attributes:
+        split: of which a worker reads the pictures by itself, unless they are in memory.
+    """
+
+    split: Split
+    wanted: Sequence[Wanted]
+    engine: EngineName
+    work_dir: str
+    precision: Precision = "float32"
+    held: list[Engine] = field(default_factory=list)
+
+    def made(self, begin: int, end: int) -> Made:
+        """The features of the pictures from `begin` to `end`."""
+        told: list[Made] = []
+        wanted = [replace(one, lacks=None if one.lacks is None else one.lacks[begin:end]) for one in self.wanted]
+        part = self.split.between(begin, end)
+        _require_same(part)  # which also fetches the files that are decoded next
+        features_of(part, wanted, self.engine, self.work_dir, self.precision, tell=told.append, held=self.held)
+        parts = [[one.features[slot] for one in told] for slot in range(len(wanted))]
+        features = [_joined([part for part in of_one if part is not None]) for of_one in parts]
+        return Made(begin, end - begin, features, told[0].engines, sum(one.seconds for one in told))
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray | None:
+    return np.concatenate(parts) if parts else None
+
+
+def make_chunk(of: Pass, begin: int, end: int) -> Made:
+    """A task. Raises UserError as features_of does."""
+    return of.made(begin, end)
+
+
+def spans(count: int, workers: int) -> list[tuple[int, int]]:
+    """Begin and end of the chunks of a pass over `count` pictures, all of them whole batches but for the last."""
+    size = min(LARGEST, max(SMALLEST, -(-count // (PER_WORKER * workers))))
+    size = -(-size // BATCH) * BATCH
+    return [(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+def require_seen(of: Pass) -> None:
+    """A task. Reads a few pictures, evenly spread, and compares their hashes.
+
+    Raises UserError where this machine does not see them, or sees others.
+    """
+    for row in np.unique(np.linspace(0, len(of.split) - 1, LOOKED_AT).round().astype(int)).tolist():
+        _require_same(of.split.between(row, row + 1))
+
+
+def _require_same(part: Split) -> None:
+    """Raises UserError unless each picture is what the driver saw when it listed them."""
+    try:
+        with ThreadPoolExecutor(cores() + 4) as threads:  # some of which wait for the disk
+            found = list(threads.map(_hash, part.raw().as_numpy_iterator()))
+    except (OSError, tf.errors.OpError, AssertionError) as error:  # TFDS raises the last for files that are missing
+        raise UserError(_UNSEEN.format(part.ids[0], first_line(error))) from error
+    for name, seen, known in zip(part.ids, found, part.hashes, strict=True):
+        if seen != bytes(known):
+            raise UserError(_UNSEEN.format(name, "another file of that name"))
+
+
+_UNSEEN = (
+    "wanted to see the picture {} as the driver does. Received: {}. "
+    "Try: a folder that all nodes share, or the same files at the same path on each"
+)
+
+
+def _hash(raw: Any) -> bytes:
+    """SHA-256 of a picture as it is stored: encoded, in a file of this path, or as pixels."""
+    if isinstance(raw, bytes) and len(raw) < _LONGEST_PATH and (os.path.isabs(raw) or os.path.exists(raw)):
+        raw = Path(os.fsdecode(raw)).read_bytes()
+    return hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
