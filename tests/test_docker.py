@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -25,11 +26,14 @@ from tests.servers import MlflowServer
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
+KUBERNETES = "1.31"  # the oldest that docker/k8s/README.md names
 SECRETS = {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
 WITHOUT_HEALTH_CHECK = {
     "bucket": "ends, and the MLflow server waits for its success",
     "driver": "serves nothing",
     "driver-gpu": "as driver",
+    "driver-ray": "as driver",
+    "ray-worker": "Ray's head watches it",
 }
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<way>:[-?])?(?P<rest>[^}]*)\}")
 
@@ -58,10 +62,19 @@ def manifests() -> list[dict[str, Any]]:
 
 
 def pods() -> dict[str, dict[str, Any]]:
-    """Name of a Deployment, StatefulSet or Job -> its pods' specification."""
-    return {
+    """Name of a Deployment, StatefulSet, Job or group of a Ray cluster -> its pods' specification."""
+    found = {
         one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in manifests() if "template" in one["spec"]
     }
+    cluster = ray_job()["rayClusterSpec"]
+    groups = {"ray-head": cluster["headGroupSpec"], **{one["groupName"]: one for one in cluster["workerGroupSpecs"]}}
+    return found | {name: group["template"]["spec"] for name, group in groups.items()}
+
+
+def ray_job() -> dict[str, Any]:
+    """The specification of the sweep on KubeRay."""
+    (spec,) = (one["spec"] for one in manifests() if one["kind"] == "RayJob")
+    return spec
 
 
 def containers() -> dict[str, dict[str, Any]]:
@@ -120,7 +133,7 @@ def test_what_compose_asks_for_stands_in_the_example() -> None:
 
 def test_ports_are_published_on_this_machine_alone() -> None:
     published = [port for service in services().values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:5432:5432", "127.0.0.1:5000:5000"]
+    assert published == ["127.0.0.1:5432:5432", "127.0.0.1:5000:5000", "127.0.0.1:8265:8265"]
 
 
 def test_images_are_pinned() -> None:
@@ -154,9 +167,12 @@ def words(command: str | Sequence[str]) -> list[str]:
     return [word for part in parts for word in (part.split("=", 1) if part.startswith("--") else [part])]
 
 
-@pytest.mark.parametrize("command", [*(services()[name]["command"] for name in ("driver", "driver-gpu"))])
+COMMANDS = {name: services()[name]["command"] for name in ("driver", "driver-gpu", "driver-ray")}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS.values(), ray_job()["entrypoint"]], ids=[*COMMANDS, "rayjob"])
 def test_the_drivers_flags_are_flags_of_the_sweep(command: str) -> None:
-    start, script, *flags = words(command)
+    start, script, *flags = words(command.rpartition(" -- ")[2])
     assert (start, script) == ("python", "tuning/optimize.py")
     config = cli.parse(SweepConfig, flags)
     assert config.storage == "postgresql+psycopg://alpharho@postgres/optuna"
@@ -180,6 +196,27 @@ def test_pods_run_without_root_and_without_rights() -> None:
         assert pod["enableServiceLinks"] is False  # MLFLOW_PORT and POSTGRES_PORT would hold tcp://...
     for container in containers().values():
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_the_ray_cluster_is_the_same_on_kubernetes() -> None:
+    """Command of the driver and image; Ray's version is the lock's."""
+    every, job = services(), ray_job()
+    submitted = words(every["driver-ray"]["command"].rpartition(" -- ")[2])
+    assert words(job["entrypoint"]) == submitted
+    assert {pods()[name]["containers"][0]["image"] for name in ("ray-head", "workers")} == {every["ray-head"]["image"]}
+    lock = (ROOT / "requirements-ray.txt").read_text(encoding="utf-8")
+    assert f"\nray=={job['rayClusterSpec']['rayVersion']} " in lock
+
+
+@pytest.mark.parametrize("manifest", manifests(), ids=lambda one: f"{one['kind']} {one['metadata']['name']}")
+def test_manifests_are_as_kubernetes_wants_them(manifest: dict[str, Any]) -> None:
+    """By the schemas of Kubernetes itself; of a RayJob its pods are what these know."""
+    if manifest["kind"] != "RayJob":
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+        return
+    for name in ("ray-head", "workers"):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pods()[name]}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
 def test_there_is_one_driver_and_it_is_started_again() -> None:
@@ -210,7 +247,7 @@ def test_docker_compose_takes_the_file(secret_file: Path) -> None:
         or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
     ):
         pytest.skip("no `docker compose` on this machine")
-    command = ["docker", "compose", "--file", "compose.yaml", "--profile", "gpu", "config", "--quiet"]
+    command = ["docker", "compose", "--file", "compose.yaml", "--profile", "*", "config", "--quiet"]
     done = subprocess.run(command, cwd=secret_file, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
