@@ -1,8 +1,8 @@
 """What heads are to start from, how they are trained, and in batches of what size: ten seeds of the split each.
 
-    python -m tests.bench.starts [--seeds 10] [--dataset stanford_dogs] [--only "five folds"]
+    python -m tests.bench.starts [--seeds 10] [--trials 24] [--dataset stanford_dogs] [--only TEXT]
 
-Each row (of those whose name holds what `--only` says) is searched with 24 trials at 0.75-224, once for each seed,
+Each row (of those whose name holds what `--only` says) is searched at 0.75-224, once for each seed,
 which cuts train and val anew; each winner is trained on train + val and tested on all test pictures. About two hours on
 two cores; features are made once.
 """
@@ -52,19 +52,20 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--only", default="")
     parser.add_argument("--dataset", default="stanford_dogs", choices=list(TRAIN_LIMIT))
     asked = parser.parse_args()
     if not REAL_DATA.exists():
         sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(f"{asked.dataset}, {asked.seeds} seeds of the split, 24 trials each: top-1 in %")
+    print(f"{asked.dataset}, {asked.seeds} seeds of the split, {asked.trials} trials each: top-1 in %")
     print("| start, what counts, L2, batch | test | above the untrained | val | seconds |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, progress.no_bars():
         for name, settings in ROWS.items():
             if asked.only not in name or (asked.dataset != "stanford_dogs" and settings["head_init"] == "imagenet"):
                 continue
-            row = _row(_config(asked.dataset, folder, settings), asked.seeds)
+            row = _row(_config(asked.dataset, folder, {"trials": asked.trials, **settings}), asked.seeds)
             print(f"| {name} | {' | '.join(row)} |", flush=True)
 
 
@@ -76,7 +77,6 @@ def _config(dataset: str, folder: str, settings: dict[str, object]) -> SweepConf
             "alphas": (0.75,),
             "resolutions": (224,),
             "train_limit": TRAIN_LIMIT[dataset],
-            "trials": 24,
             "folds": "1",
             **settings,
         },
