@@ -36,6 +36,7 @@ FLOW = (
     "pipeline.evaluate",
     "pipeline.export",
     "pipeline.predict",
+    "pipeline.serve",
     "pipeline.main",
     "reports.tables",
     "reports.figures",

@@ -15,7 +15,16 @@ from pipeline.config.cells import (
     check_weights,
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
-from pipeline.config.exports import MODEL_PREFIXES, ChooseConfig, ExportConfig, Format, PredictConfig, Shown, amount
+from pipeline.config.exports import (
+    MODEL_PREFIXES,
+    ChooseConfig,
+    ExportConfig,
+    Format,
+    PredictConfig,
+    ServeConfig,
+    Shown,
+    amount,
+)
 from pipeline.config.ranges import (
     FINETUNING_RATE_RANGE,
     HEAD_FIRST_EPOCHS,
@@ -104,6 +113,7 @@ __all__ = [
     "Pruner",
     "ReportConfig",
     "ResultsConfig",
+    "ServeConfig",
     "Shown",
     "StatusConfig",
     "SweepConfig",

@@ -106,6 +106,35 @@ def amount(text: str, name: str) -> float:
     return math.inf if found is None else float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """What answers over HTTP, where, and how much it bears."""
+
+    model: str = ""
+    """a file that pipeline.export wrote (.tflite)"""
+    host: str = "127.0.0.1"
+    """the address to listen on; 0.0.0.0 for whoever reaches this machine"""
+    port: int = 8000
+    """0: any that is free"""
+    top: int = 5
+    """classes that are told of each picture, the likeliest first"""
+    max_bytes: int = 32_000_000
+    """of a request; more is refused (413)"""
+    max_pixels: int = 50_000_000
+    """of a picture; more is refused (413)"""
+    max_waiting: int = 64
+    """requests at once; further ones are refused (429)"""
+    timeout: float = 30.0
+    """seconds that a request may wait for its answer (503)"""
+
+    def __post_init__(self) -> None:
+        require(bool(self.model), "a model", self.model, "python -m pipeline.serve --model FILE.tflite")
+        require(0 <= self.port <= 65535, "port in 0 ... 65535", self.port)
+        for name in ("top", "max_bytes", "max_pixels", "max_waiting"):
+            require(getattr(self, name) >= 1, f"{name} >= 1", getattr(self, name))
+        require(self.timeout > 0, "timeout > 0", self.timeout)
+
+
 def check_model(uri: str) -> None:
     """Raises UserError where it is given, and no address of a model."""
     hint = "such as models:/digits-mobilenet_0.5_96-frozen@best"

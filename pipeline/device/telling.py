@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from rich.table import Table
@@ -40,8 +41,16 @@ def teller(shown: Shown, class_names: tuple[str, ...], count: int, reject_below:
     return kinds[shown](class_names, min(count, len(class_names)), reject_below)
 
 
+def as_json(probabilities: np.ndarray, names: Sequence[str], count: int, reject_below: float) -> dict[str, Any]:
+    """For programs: answer (None for none of these), and top, the `count` likeliest classes."""
+    numbers = top(probabilities, count)
+    likeliest = [{"class": names[at], "probability": round(float(probabilities[at]), 6)} for at in numbers]
+    is_one = probabilities[numbers[0]] >= reject_below
+    return {"answer": names[numbers[0]] if is_one else None, "top": likeliest}
+
+
 class _Told:
-    """What the three have in common."""
+    """What the tellers have in common."""
 
     def __init__(self, class_names: tuple[str, ...], count: int, reject_below: float) -> None:
         self.names, self.count, self.reject_below = class_names, count, reject_below
@@ -63,10 +72,8 @@ class _Told:
 class _Lines(_Told):
     def one(self, path: Path, probabilities: np.ndarray) -> None:
         """A line: picture, answer (null: none of these), top."""
-        ranked = self.ranked(probabilities)
-        likeliest = [{"class": name, "probability": round(probability, 6)} for name, probability in ranked]
-        told = {"picture": str(path), "answer": self.answer(ranked), "top": likeliest}
-        print(json.dumps(told), file=self.out, flush=True)
+        told = as_json(probabilities, self.names, self.count, self.reject_below)
+        print(json.dumps({"picture": str(path), **told}), file=self.out, flush=True)
 
 
 class _Csv(_Told):

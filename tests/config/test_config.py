@@ -153,8 +153,8 @@ def test_every_field_becomes_a_parameter(config):
 @pytest.mark.parametrize(
     ("settings", "pictures", "is_dealt", "folds"),
     [
-        ({}, 1000, False, 5),
-        ({}, 1001, False, 1),
+        ({}, 5000, False, 5),
+        ({}, 5001, False, 1),
         ({}, 300, True, 1),
         ({"folds": "1"}, 300, False, 1),
         ({"folds": "5"}, 50_000, False, 5),
