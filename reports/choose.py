@@ -140,7 +140,7 @@ def choose(
 
 
 def nearest(options: Iterable[Option], budget: Sequence[Limit]) -> tuple[Option, str] | None:
-    """Where nothing fits: the option that breaks the fewest limits, and those least; and the flags that it wants.
+    """Where nothing fits: the option that breaks the fewest limits, by the least; and the flags that it wants.
 
     An option of which a measure is unknown is none; None where there is no other.
     """
