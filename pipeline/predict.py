@@ -29,6 +29,7 @@ def predict(config: PredictConfig) -> int:
     """
     paths = asking.files(config.pictures, sys.stdin)
     asked = _of_mlflow(config) if config.model.startswith(MODEL_PREFIXES) else asking.of_file(config.model)
+    asked = asked.rejecting(config.reject)
     tell = telling.teller(config.format, asked.class_names, config.top, asked.reject_below)
     unreadable = 0
     with contextlib.ExitStack() as stack:

@@ -23,7 +23,7 @@ from pipeline.shell.errors import UserError
 def main(argv: Sequence[str] | None = None) -> None:
     """Serves until it is interrupted."""
     config = cli.parse(ServeConfig, argv)
-    asked = asking.of_file(config.model)
+    asked = asking.of_file(config.model).rejecting(config.reject)
     limits = serving.Limits(config.max_bytes, config.max_pixels, config.max_waiting, config.timeout)
     server = serving.app(asked, Path(config.model).name, config.top, limits)
     with _listening(config.host, config.port) as listener:

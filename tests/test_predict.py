@@ -40,6 +40,14 @@ def test_digits_are_told_by_a_file(device_files, shots, capsys):
     assert "10/10" in printed.err
 
 
+@pytest.mark.parametrize(("below", "answered"), [("0", 10), ("1", 0)])
+def test_below_the_probability_that_is_asked_for_the_answer_is_none(device_files, shots, capsys, below, answered):
+    file = str(device_files.file("float32"))
+    predict.main(["--model", file, "--format", "jsonl", "--reject", below, str(shots)])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(one["answer"] is not None for one in told) == answered
+
+
 def test_what_cannot_be_read_is_named_and_the_exit_code_is_3(device_files, shots, capsys, monkeypatch):
     monkeypatch.chdir(shots)
     (shots / "cut.jpg").write_bytes(b"\xff\xd8\xff")
@@ -66,6 +74,7 @@ def test_names_come_from_standard_input(device_files, shots, capsys, monkeypatch
         ["--model", "FILE"],
         ["SHOTS"],
         ["--model", "FILE", "SHOTS", "--top", "0"],
+        ["--model", "FILE", "SHOTS", "--reject", "1.5"],
         ["--model", "FILE", "SHOTS", "--format", "xml"],
     ],
 )

@@ -57,6 +57,8 @@ class PredictConfig:
     """a file that pipeline.export wrote (.tflite), or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID"""
     top: int = 5
     """classes that are shown of each picture, the likeliest first"""
+    reject: float | Literal["auto"] = "auto"
+    """the probability below which the answer is "none of these"; auto: the model's own; 0: never"""
     format: Shown = "table"
     """table for people; jsonl or csv for programs"""
     experiment: str = DataConfig.experiment
@@ -67,6 +69,7 @@ class PredictConfig:
         require(bool(self.model), "a model", self.model, hint)
         require(bool(self.pictures), "pictures: files, folders, patterns, or - for standard input", "none", hint)
         require(self.top >= 1, "top >= 1", self.top)
+        check_reject(self.reject)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,8 @@ class ServeConfig:
     """0: any that is free"""
     top: int = 5
     """classes that are told of each picture, the likeliest first"""
+    reject: float | Literal["auto"] = "auto"
+    """the probability below which the answer is none of the classes; auto: the model's own; 0: never"""
     max_bytes: int = 32_000_000
     """of a request; more is refused (413)"""
     max_pixels: int = 50_000_000
@@ -133,6 +138,12 @@ class ServeConfig:
         for name in ("top", "max_bytes", "max_pixels", "max_waiting"):
             require(getattr(self, name) >= 1, f"{name} >= 1", getattr(self, name))
         require(self.timeout > 0, "timeout > 0", self.timeout)
+        check_reject(self.reject)
+
+
+def check_reject(below: float | Literal["auto"]) -> None:
+    """Raises UserError where it is no probability."""
+    require(below == "auto" or 0 <= below <= 1, "reject auto, or in 0 ... 1", below)
 
 
 def check_model(uri: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -41,6 +41,10 @@ class Asked:
     reject_below: float
     answer: Callable[[bytes], np.ndarray]
     threads: int = 1
+
+    def rejecting(self, below: float | Literal["auto"]) -> Asked:
+        """The same with another threshold; auto is its own."""
+        return self if below == "auto" else replace(self, reject_below=below)
 
 
 def of_file(path: str) -> Asked:
