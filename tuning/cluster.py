@@ -83,7 +83,7 @@ class RayExecutor(TaskExecutor):
             raise
         self.at_once = self._share.workers
         self._jobs: deque[_Job] = deque()
-        self._idle_since = time.monotonic()
+        self._idle_since, self._failed_starts = time.monotonic(), 0  # of workers in a row
         several = "s" if self.at_once > 1 else ""
         progress.note(f"{self.at_once} worker{several} on Ray, {self._share}")
 
@@ -105,10 +105,13 @@ class RayExecutor(TaskExecutor):
             self._look()
         asked = [(slot, self._stream(slot, _Job(Future(), fn, args, {}, None))) for slot in self._slots if slot.node]
         for slot, stream in asked:
-            for ref in stream:
-                kind, value = self._ray.get(ref)
-                if kind in ("refused", "error"):
-                    raise UserError(f"node {slot.node}: {value}")
+            try:
+                kind, value = [self._ray.get(ref) for ref in stream][-1]
+            except self._ray.exceptions.RayError as error:
+                self._replace(slot, first_line(error))
+                continue
+            if kind != "result":
+                raise UserError(f"node {slot.node}: {value}")
 
     def wait(self, futures: Collection[Future[Any]]) -> None:
         """Meanwhile what tasks tell is passed on."""
@@ -181,7 +184,7 @@ class RayExecutor(TaskExecutor):
         errors = self._ray.exceptions
         try:
             if not slot.node:
-                slot.node, slot.awaited = self._ray.get(slot.awaited), None
+                slot.node, slot.awaited, self._failed_starts = self._ray.get(slot.awaited), None, 0
             else:
                 self._pass_on(slot, *self._ray.get(next(slot.awaited)))
         except StopIteration:
@@ -213,6 +216,12 @@ class RayExecutor(TaskExecutor):
     def _replace(self, slot: _Slot, reason: str) -> None:
         """A successor for a worker that died; its task, unless that was done, goes first again."""
         job, place = slot.job, self._slots.index(slot)
+        self._failed_starts += not slot.node
+        if self._failed_starts > MOST_DEATHS * self.at_once:
+            raise UserError(
+                f"wanted a worker to start. Received: {reason}, {self._failed_starts} times, and no one that did. "
+                "Try: `python -c 'import tensorflow'` on each node, and a look at its memory"
+            )
         progress.note(f"a worker{f' on {slot.node}' if slot.node else ''} died; another one is started")
         if job is not None and not job.future.done():
             job.deaths += 1

@@ -24,6 +24,13 @@ def run_on(executor: TaskExecutor) -> table.Run:
     return table.here if isinstance(executor, InlineExecutor) else partial(spread, executor)
 
 
+def require_seen(executor: TaskExecutor, split: Split, work_dir: str) -> None:
+    """Raises UserError, which names the machine, where one that is to train on these pictures does not see them."""
+    if not isinstance(executor, InlineExecutor):
+        bare = dataclasses.replace(split, thumbnails=None, sizes=None)
+        executor.everywhere(chunks.require_seen, executor.share(Pass(bare, [], "auto", work_dir)))
+
+
 def spread(
     executor: TaskExecutor,
     _task: Callable[..., None],

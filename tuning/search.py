@@ -29,7 +29,7 @@ from pipeline.training.trainers import Trainer, trainer_for
 from tuning import enqueued, rounds, search_space, studies, tasks
 from tuning.driver import Driver, Steps
 from tuning.executors import InlineExecutor, TaskError
-from tuning.extraction import run_on
+from tuning.extraction import require_seen, run_on
 from tuning.importance import importances
 from tuning.publish import Publisher, cell_key, run_of
 from tuning.rounds import Round, Task
@@ -116,6 +116,8 @@ class CellSearch:
             begun, driver = time.perf_counter(), self._driver
             folds = studies.fold_count(driver.config, driver.dataset)
             self._trainer = trainer_for(self._base, driver.dataset, driver.config.cells, self._run, folds)
+            if not self._base.freeze_conv:
+                require_seen(driver.executor, driver.dataset.train, self._base.work_dir)
             self._shared = driver.executor.share(self._trainer)
             self._seconds += time.perf_counter() - begun
             self._keep_features(self._trainer.backbone, [driver.dataset.train.digest])

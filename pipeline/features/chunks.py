@@ -23,9 +23,9 @@ from pipeline.features.extract import BATCH, Made, Wanted, features_of
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError, first_line
 
-LARGEST = 1024  # pictures of a chunk: making ready for one takes as long as ten of them
+LARGEST = 4096  # pictures of a chunk; at either end of one the cores idle for half a second, and all of it may be lost
 SMALLEST = 128
-PER_WORKER = 4  # chunks, so that all workers end at about the same time
+PER_WORKER = 2  # chunks at least, so that all workers end at about the same time
 LOOKED_AT = 16  # pictures, by which a machine shows that it sees the driver's before it is given any work
 _LONGEST_PATH = 4096
 
@@ -50,8 +50,10 @@ class Pass:
         told: list[Made] = []
         wanted = [replace(one, lacks=None if one.lacks is None else one.lacks[begin:end]) for one in self.wanted]
         part = self.split.between(begin, end)
-        _require_same(part)  # which also fetches the files that are decoded next
-        features_of(part, wanted, self.engine, self.work_dir, self.precision, tell=told.append, held=self.held)
+        with ThreadPoolExecutor(1) as beside:
+            same = beside.submit(_require_same, part)  # which reads ahead of what is decoded
+            features_of(part, wanted, self.engine, self.work_dir, self.precision, tell=told.append, held=self.held)
+            same.result()
         parts = [[one.features[slot] for one in told] for slot in range(len(wanted))]
         features = [_joined([part for part in of_one if part is not None]) for of_one in parts]
         return Made(begin, end - begin, features, told[0].engines, sum(one.seconds for one in told))

@@ -172,3 +172,25 @@ def test_folds_where_a_person_keeps_a_val_or_networks_are_trained_are_refused():
         SweepConfig(folds="5").fold_count(300, is_dealt=True)
     with pytest.raises(UserError, match="folds 5 with freeze_conv false"):
         SweepConfig(folds="5", freeze_conv=False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"workers": 2},
+        {"cpus_per_worker": 1},
+        {"gpus_per_worker": 0},
+        {"ray_address": "auto"},
+        {"executor": "ray", "workers": 0},
+        {"executor": "ray", "cpus_per_worker": 0},
+        {"executor": "ray", "gpus_per_worker": 1.5},
+        {"executor": "ray", "gpus_per_worker": -1},
+    ],
+)
+def test_workers_that_make_no_sense_are_refused(settings):
+    with pytest.raises(UserError, match="wanted"):
+        SweepConfig(**settings)
+
+
+def test_workers_are_of_ray():
+    assert SweepConfig(executor="ray", workers=4, cpus_per_worker=2, gpus_per_worker=0.5).workers == 4

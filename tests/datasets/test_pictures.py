@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from functools import partial
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 from greys import encode
 
 from pipeline.datasets import reading
+from pipeline.datasets.elements import Stored
 from pipeline.datasets.pictures import Dataset, Split, check_readable, from_arrays, hashes_of
 
 
@@ -139,3 +141,33 @@ def test_the_test_split_is_made_once_and_only_when_asked_for() -> None:
     assert not made
     assert dataset.test is dataset.test
     assert len(made) == 1
+
+
+def parts_of(split: Split) -> list[list[tuple[int, int]]]:
+    return [greys(split.between(begin, end)) for begin, end in ((0, 4), (4, 7), (7, 20))]
+
+
+def test_a_part_has_the_pictures_between_two_places() -> None:
+    split = stored([encode(number) for number in range(10)])
+    whole = greys(split)
+    assert parts_of(split) == [whole[:4], whole[4:7], whole[7:]]
+    assert split.between(4, 7).ids == split.ids[4:7]
+
+
+@pytest.mark.parametrize("kind", ["any", "entered midway"])
+def test_a_part_of_a_subset_of_a_subset(kind: str) -> None:
+    contents = [encode(number) for number in range(20)]
+    entered: list[tuple[int, int | None]] = []
+
+    def read(begin: int, end: int | None) -> tf.data.Dataset:
+        entered.append((begin, end))
+        return tf.data.Dataset.from_tensor_slices(contents[begin:end])
+
+    raw = Stored(read) if kind == "entered midway" else lambda: tf.data.Dataset.from_tensor_slices(contents)
+    split = dataclasses.replace(stored(contents), raw=raw)
+    some = split.subset(np.arange(3, 20)).subset(np.arange(0, 17, 2))
+    whole = greys(some)
+    entered.clear()
+    assert parts_of(some) == [whole[:4], whole[4:7], whole[7:]]
+    if entered:
+        assert entered == [(3, 10), (11, 16), (17, 20)]

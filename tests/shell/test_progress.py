@@ -39,3 +39,20 @@ def test_no_bars_are_shown_where_they_would_mislead(capsys):
     with progress.bar("features", total=1, unit="img"):
         pass
     assert "features" in capsys.readouterr().err
+
+
+def test_bars_that_overlap_are_shown_together(capsys):
+    with progress.bar("first", total=1, unit="img") as one, progress.bar("second", total=2, unit="epochs") as two:
+        one(1)
+        two(2)
+    shown = capsys.readouterr().err
+    assert shown.index("first") < shown.index("second")
+
+
+def test_notes_may_go_elsewhere(capsys):
+    received: list[str] = []
+    with progress.notes_to(received.append):
+        progress.note("out of memory")
+    progress.note("at home")
+    assert received == ["out of memory"]
+    assert capsys.readouterr().err == "at home\n"

@@ -12,6 +12,7 @@ import pytest
 from pipeline.features.table import load_table
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
+from pipeline.tracking.tracker import Tracker
 from tests import clusters
 from tests.features_of_noise import CELL, pictures
 from tests.small_sweeps import CONFIG, ONE, of_kind, run, stores
@@ -120,7 +121,7 @@ def test_chunks_of_a_worker_that_dies_are_made_again_and_finished_ones_never(wor
         spread(workers, *args, tell=telling, **kwargs)
 
     made = table_of(pictures(700), tmp_path / "many", run=run)
-    assert told == [0, 128, 256, 384, 512, 640]
+    assert told == [0, 192, 384, 576]
     np.testing.assert_array_equal(made.features, table_of(pictures(700), tmp_path / "one").features)
 
 
@@ -145,6 +146,22 @@ def test_a_sweep_finds_what_one_process_finds_though_workers_are_killed(workers,
     elsewhere = dataclasses.replace(config, storage=f"sqlite:///{here}/inline.db", experiment="inline")
     run(elsewhere)
     assert read_trials(stores(here)[0]) == read_trials(elsewhere.storage)
+
+
+def test_networks_are_fine_tuned_by_workers_and_shown_while_they_train(workers, here, monkeypatch):
+    config = dataclasses.replace(ONE, freeze_conv=False, unfreeze=1)
+    shown: list[int] = []
+    log_epoch = Tracker.log_epoch
+
+    def log_and_count(tracker, run_id, epoch, *args) -> None:
+        shown.append(epoch)
+        log_epoch(tracker, run_id, epoch, *args)
+
+    monkeypatch.setattr(Tracker, "log_epoch", log_and_count)
+    _cells, failures = run(config, workers)
+    assert failures == []
+    assert sorted(shown) == [1, 1, 2, 2]
+    assert faults(*stores(here), cells=1, total=2) == []
 
 
 def test_a_task_that_fails_ends_its_trials_with_the_reason(workers, here, monkeypatch):
