@@ -41,6 +41,8 @@ bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.near_copies
 	$(BIN)/python -m tests.bench.folds
 	$(BIN)/python -m tests.bench.comparisons
+	$(BIN)/python -m tests.bench.cluster
+	$(BIN)/python -m tests.bench.driver_load
 
 bench-gpu: .venv/ready-dev
 	$(BIN)/python -m tests.bench.gpu

@@ -48,7 +48,7 @@ CONFIG = SweepConfig(
     alphas=(0.25,),
     resolutions=(32,),
     epochs=EPOCHS,
-    trials=2 * WORKERS,
+    trials=WORKERS,
     wave=WORKERS,
     train_limit=60,
     pruner="none",
@@ -103,7 +103,8 @@ def main() -> None:
         print(f"no PostgreSQL: {reason}")
     else:
         with Postgres() as server, tempfile.TemporaryDirectory() as artifacts:
-            optuna_url, mlflow_url = server.create("load"), server.create("load_mlflow")
+            optuna_url = server.create("load").replace(f":{server.password}@", "@")
+            mlflow_url, os.environ["PGPASSWORD"] = server.create("load_mlflow"), server.password
             with MlflowServer(mlflow_url, Path(artifacts)) as mlflow:
                 whole &= measure("PostgreSQL and an MLflow server", optuna_url, mlflow_url, mlflow.address)
     sys.exit(0 if whole else 1)
