@@ -1,5 +1,6 @@
 # make demo    a sweep on scikit-learn's handwritten digits: four cells, with no network and no weights to fetch
 # make test    every test that this machine can run
+# make test-ray  those that start a Ray cluster of two nodes here: apart, since they want a machine that is not busy
 # make lint    ruff and mypy
 # make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what the report takes,
 #              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
@@ -16,13 +17,16 @@ PYTHON ?= $(firstword $(foreach name,python3 python,$(if $(shell command -v $(na
 BIN := .venv/bin
 DEMO := --dataset digits --weights tiny --alphas 0.25,0.5 --resolutions 48,96 --trials 16
 
-.PHONY: demo test lint bench bench-gpu chaos lock check-lock images clean
+.PHONY: demo test test-ray lint bench bench-gpu chaos lock check-lock images clean
 
 demo: .venv/ready
 	$(BIN)/python tuning/optimize.py $(DEMO)
 
 test: .venv/ready-dev
 	$(BIN)/python -m pytest
+
+test-ray: .venv/ready-dev
+	$(BIN)/python -m pytest -n 0 -m ray
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
