@@ -54,6 +54,11 @@ class Option:
         return f"{self.cell} {self.precision or '(not exported)'}"
 
     @property
+    def top1_at_least(self) -> float:
+        """Of the cell in validation, less what the file loses to it at most."""
+        return self.val_top1 - max(self.loss, 0.0) / 100
+
+    @property
     def cost(self) -> tuple[float, float]:
         """What is cheaper comes first: mult-adds, then bytes."""
         return self.mult_adds, math.inf if math.isnan(self.size) else self.size
@@ -108,7 +113,7 @@ def limits(config: ChooseConfig) -> list[Limit]:
         Limit("--max_mult_adds", "mult_adds", amount(config.max_mult_adds, "max_mult_adds")),
         Limit("--max_bytes", "size", amount(config.max_bytes, "max_bytes")),
         Limit("--max_latency_ms", "latency_ms", config.max_latency_ms or math.inf),
-        Limit("--min_top1", "val_top1", config.min_top1 or -math.inf, is_least=True),
+        Limit("--min_top1", "top1_at_least", config.min_top1 or -math.inf, is_least=True),
     ]
     return [one for one in found if math.isfinite(one.bound)]
 
@@ -116,7 +121,7 @@ def limits(config: ChooseConfig) -> list[Limit]:
 def choose(
     options: Sequence[Option], budget: Sequence[Limit], losses: Mapping[tuple[str, str], float], margin: float
 ) -> Choice:
-    """The best by validation, of equal ones the file that loses least and then the cheapest; and the cheapest enough.
+    """The best by validation, less what a file loses at most, of equal ones the cheapest; and the cheapest enough.
 
     Args:
         losses: (cell, other cell) -> points of top-1 that the first loses to the other on validation at most, at
@@ -124,7 +129,7 @@ def choose(
         margin: points that what is enough may lose to the best at most: as a cell and as a file, together.
     """
     inside = [one for one in options if all(limit.holds(one) for limit in budget)]
-    best = max(inside, key=lambda one: (one.val_top1, -one.loss, [-part for part in one.cost]), default=None)
+    best = max(inside, key=lambda one: (one.top1_at_least, [-part for part in one.cost]), default=None)
     enough: Option | None = None
     if best is not None:
 
@@ -225,6 +230,7 @@ def _told(option: Option) -> str:
         f"val {100 * option.val_top1:.1f} %, test {100 * option.test_top1:.1f} %",
         f"{option.params / 1e6:.2f} M parameters, {option.mult_adds / 1e6:,.1f} M mult-adds",
     ]
+    parts += [f"the file loses at most {option.loss:.1f} points"] if option.precision else []
     parts += [] if math.isnan(option.size) else [f"{option.size / 1e6:.2f} MB"]
     parts += [] if math.isnan(option.latency_ms) else [f"{option.latency_ms:.1f} ms where it was checked"]
     return ", ".join(parts)

@@ -69,7 +69,7 @@ def test_names_come_from_standard_input(device_files, shots, capsys, monkeypatch
     "args",
     [
         ["--model", "gone.tflite", "SHOTS"],
-        ["--model", "setup.py", "SHOTS"],
+        ["--model", "pyproject.toml", "SHOTS"],
         ["--model", "FILE", "EMPTY"],
         ["--model", "FILE"],
         ["SHOTS"],

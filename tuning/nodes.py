@@ -17,6 +17,7 @@ from pipeline.shell.errors import UserError, first_line, require
 from tuning.worker import ROOT, About
 
 _ANSWERS = 5.0  # s, for a cluster's port
+_NICENESS = "RAY_worker_niceness"  # of the processes that Ray starts; read from the environment of a node's start
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ def connect(address: str) -> ModuleType:
         ) from None
     where = address or os.environ.get("RAY_ADDRESS", "") or "local"
     _require_answer(where)
+    if where == "local":
+        os.environ.setdefault(_NICENESS, "0")  # Ray's own is 15: beside another program its workers get next to nothing
     own: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if where == "local" else {}
     before = signal.getsignal(signal.SIGTERM)
     try:

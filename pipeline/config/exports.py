@@ -103,10 +103,11 @@ class ChooseConfig:
 
 
 def amount(text: str, name: str) -> float:
-    """2M, 300 M, 4MB or 1500000 as a number; infinity where it is empty. Raises UserError where it is none."""
+    """2M, 300 M, 4MB or 1500000 as a number; infinity where it is empty. Raises UserError where it is none, or 0."""
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kMG]?)B?", text.strip())
-    require(not text or found is not None, f"a number for {name}, such as 2M, 4MB or 1500000", text)
-    return math.inf if found is None else float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    number = 0.0 if found is None else float(found[1]) * {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    require(not text or number > 0, f"a number above 0 for {name}, such as 2M, 4MB or 1500000", text)
+    return number or math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

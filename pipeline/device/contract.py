@@ -120,7 +120,7 @@ def read(path: str | Path) -> DeviceFile:
         digest = str(written["sha256"])
         known = {name: written[name] for name in Contract.__dataclass_fields__}
         contract = Contract(**{**known, "class_names": tuple(known["class_names"])})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _refusal(path, "which is damaged or cut off: its contract cannot be read") from None
     if written["alpharho_contract"] != VERSION:
         raise _refusal(path, f"one with a contract of version {written['alpharho_contract']}, and not {VERSION}")

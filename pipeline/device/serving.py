@@ -7,9 +7,8 @@ POST /predict takes one encoded picture as its body, or several as multipart/for
 from __future__ import annotations
 
 import asyncio
-import io
+import math
 import time
-import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 
 from pipeline.datasets import decoding
 from pipeline.device import telling
@@ -112,12 +112,14 @@ def app(asked: Asked, name: str, top: int, limits: Limits) -> FastAPI:
             raise HTTPException(429, f"{counts.waiting} requests are waiting already", _RETRY_AFTER)
         counts.waiting += 1
         try:
-            async with asyncio.timeout(limits.seconds):
+            async with asyncio.timeout(limits.seconds):  # of which a slow client has no more, either
                 pictures = await _pictures(request, limits.bytes)
                 ask = asyncio.get_running_loop().run_in_executor
                 told = await asyncio.gather(
                     *(ask(pool, _answer, asked, one, top, limits.pixels) for _, one in pictures)
                 )
+        except ClientDisconnect:
+            raise HTTPException(499, "the client has gone") from None
         except TimeoutError:
             raise HTTPException(503, f"no answer within {limits.seconds:g} s", _RETRY_AFTER) from None
         finally:
@@ -184,20 +186,21 @@ def _answer(asked: Asked, encoded: bytes, top: int, most: int) -> dict[str, Any]
     """What is told of a picture, as predict tells it; or error, and the status that it is."""
     try:
         if (pixels := _pixels(encoded)) > most:
-            return {"error": f"{pixels:,} pixels, of which {most:,} are taken", "status": 413}
+            return {"error": f"{pixels:,.0f} pixels, of which {most:,} are taken", "status": 413}
         return telling.as_json(asked.answer(encoded), asked.class_names, top, asked.reject_below)
     except (ValueError, MemoryError) as error:
         return {"error": first_line(error), "status": 422}
 
 
-def _pixels(encoded: bytes) -> int:
+def _pixels(encoded: bytes) -> float:
     """Of a picture, by its header; 0 where that cannot be read, which decoding will tell."""
-    if decoding.kind_of(encoded[: decoding.HEADER]) == "HEIC" and not decoding.reads_heic():
+    kind = decoding.kind_of(encoded[: decoding.HEADER])
+    if not kind or (kind == "HEIC" and not decoding.reads_heic()):
         return 0
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
+        with decoding.opened(encoded, kind) as image:
             return image.width * image.height
     except Image.DecompressionBombError:
-        return 2 * (Image.MAX_IMAGE_PIXELS or 0)  # more than that
-    except (OSError, SyntaxError, ValueError, EOFError):
+        return math.inf
+    except Exception:  # as in decoding.read, which says it better
         return 0

@@ -265,3 +265,28 @@ def test_what_is_no_whole_picture_is_an_error_in_one_line(content):
         decoding.read(content)
     assert "\n" not in str(refusal.value)
     assert "0x" not in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it reads all the same
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
+def test_whatever_bytes_are_wrong_it_is_a_picture_or_an_error_in_one_line(kind):
+    whole = np.frombuffer(encoded(halves(64, 64), kind, **({"exif": TURNED} if kind == "JPEG" else {})), np.uint8)
+    rng, refused = np.random.default_rng(0), list[str]()
+    for _ in range(300):
+        damaged = whole.copy()
+        places = rng.integers(4, len(damaged), rng.integers(1, 8))
+        damaged[places] = rng.integers(0, 256, len(places))
+        try:
+            picture = decoding.read(damaged.tobytes())
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
+    assert refused
+    assert [text for text in refused if "\n" in text] == []
+
+
+def test_kinds_that_are_not_named_are_no_pictures_though_pillow_knows_them():
+    for content in (encoded(halves(), "ICO"), encoded(halves(), "PPM"), b"%!PS-Adobe-3.0 EPSF-3.0\n{} loop"):
+        with pytest.raises(ValueError, match=r"^no picture$"):
+            decoding.read(content)
