@@ -32,7 +32,7 @@ _SIGNATURES = {
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
 }
-_READERS = {"JPEG": ("JPEG", "MPO"), "HEIC": ("HEIF",)}  # Pillow's names, where they are others
+_READERS = {"HEIC": ("HEIF",)}  # Pillow's names, where they are others
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"}
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into sixteen
 

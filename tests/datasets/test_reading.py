@@ -286,6 +286,11 @@ def test_whatever_bytes_are_wrong_it_is_a_picture_or_an_error_in_one_line(kind):
     assert [text for text in refused if "\n" in text] == []
 
 
+def test_a_damaged_picture_is_called_so():
+    with pytest.raises(ValueError, match=r"^a damaged JPEG picture$"):
+        decoding.read(b"\xff\xd8\xffnope")
+
+
 def test_kinds_that_are_not_named_are_no_pictures_though_pillow_knows_them():
     for content in (encoded(halves(), "ICO"), encoded(halves(), "PPM"), b"%!PS-Adobe-3.0 EPSF-3.0\n{} loop"):
         with pytest.raises(ValueError, match=r"^no picture$"):
