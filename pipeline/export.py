@@ -105,7 +105,9 @@ def show(checks: Sequence[Check], margin: float) -> None:
     print(f"ms: the median of one picture at a time on {checks[0].processor}; a phone's is another")
     for one in checks:
         print(verdict(one, margin))
-    print(f"Files in {checks[0].path.parent}. Try: python -m pipeline.predict --model {checks[-1].path} PICTURES")
+    good = [one for one in checks if one.loss[0] <= margin]
+    taken = min(good or checks[:1], key=lambda one: one.size)
+    print(f"Files in {checks[0].path.parent}. Try: python -m pipeline.predict --model {taken.path} PICTURES")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
