@@ -88,6 +88,7 @@ def app(asked: Asked, name: str, top: int, limits: Limits) -> FastAPI:
 
     @server.middleware("http")
     async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Answers, and times them."""
         begun = time.perf_counter()
         response = await call_next(request)
         if request.url.path == "/predict":

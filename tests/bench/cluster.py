@@ -30,8 +30,8 @@ from pipeline.networks.backbones import Backbone
 from pipeline.shell import cli
 from pipeline.training.trainers import trainer_for
 from tests import clusters
+from tests.bench import real_pictures
 from tests.bench.limits import kept
-from tests.bench.sweeps import REAL_DATA
 from tuning import sampling, search_space, tasks
 from tuning.cluster import RayExecutor
 from tuning.executors import TaskExecutor
@@ -63,12 +63,12 @@ def main() -> None:
 
 def real() -> tuple[Split, Backbone]:
     """Pictures, and a backbone for them."""
-    if not REAL_DATA.exists():
+    if not real_pictures.FOLDER.exists():
         return datasets.load(DataConfig(dataset="letters", train_limit=4000)).train, backbones.load(
             Cell(0.5, 96), "tiny"
         )
-    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
-    return datasets.load(DataConfig(data_dir=str(REAL_DATA / "tfds"))).train, backbones.load(Cell(0.75, 224), weights)
+    train = datasets.load(DataConfig(data_dir=real_pictures.DATA_DIR)).train
+    return train, backbones.load(Cell(0.75, 224), real_pictures.WEIGHTS)
 
 
 def tables() -> bool:
@@ -137,7 +137,7 @@ def finetuning() -> bool:
                 four_fits(executor, shared, config, 4)
                 seconds[count] = min(seconds.get(count, float("inf")), time.perf_counter() - begun)
     print(f"four fine-tunings: {seconds[1]:.1f} s by one worker, {seconds[2]:.1f} s by two", flush=True)
-    return not kept("two workers are faster by", seconds[1] / seconds[2], SPEEDUP)
+    return kept("time by two workers / by one", seconds[2] / seconds[1], 1 / SPEEDUP)
 
 
 def four_fits(executor: TaskExecutor, trainer: Any, config: SweepConfig, count: int) -> None:

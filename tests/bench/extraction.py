@@ -38,7 +38,7 @@ from pipeline.features.table import load_table
 from pipeline.networks import backbones, costs
 from pipeline.networks.backbones import Backbone
 from pipeline.shell import cli
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 
 PICTURES = 1200
 ROUNDS = 4
@@ -47,15 +47,15 @@ PRODUCT_SIDE = 3000  # of the matrices that measure what the cores can do in sin
 
 
 def main() -> None:
-    split, (large, small) = real() if REAL_DATA.exists() else drawn()
+    split, (large, small) = real() if real_pictures.FOLDER.exists() else drawn()
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(split, large, small, folder)
     sys.exit(0 if show(measured, len(split), large) else 1)
 
 
 def real() -> tuple[Split, list[Backbone]]:
-    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
-    train = datasets.load(DataConfig(data_dir=str(REAL_DATA / "tfds"))).train
+    weights = real_pictures.WEIGHTS
+    train = datasets.load(DataConfig(data_dir=real_pictures.DATA_DIR)).train
     # `subset` would read all records in every pass.
     first = dataclasses.replace(
         train,

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 
 import numpy as np
 import optuna
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t
 
 from pipeline import datasets
 from pipeline.config import SweepConfig
 from pipeline.datasets import Dataset, splits
 from pipeline.shell import cli, progress
 from pipeline.training.frozen import HeadTrainer
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 from tests.bench.searched import searched
 
 DRAWN = (("cifar10", 300), ("cifar10", 1000), ("stanford_dogs", 300), ("stanford_dogs", 1000))
@@ -36,8 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--draws", type=int, default=20)
     draws = parser.parse_args().draws
-    if not REAL_DATA.exists():
-        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    real_pictures.require()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = Table(title=f"{draws} draws each, test top-1 in %")
     for column in ("pictures", "one val", "five folds", "difference", "its val, their val", "seconds"):
@@ -49,22 +46,17 @@ def main() -> None:
 
 
 def _row(name: str, count: int, draws: int, folder: str) -> list[str]:
-    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
-    config = SweepConfig(
-        **{"dataset": name, "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder, "weights": weights},
-        **{"alphas": (0.75,), "resolutions": (224,), "train_limit": POOL[name]},
-    )
+    config = SweepConfig(**real_pictures.at_075_224(folder), dataset=name, train_limit=POOL[name])
     pool = datasets.load(config)
     HeadTrainer(config.train_config(config.cells[0]), pool)  # makes the table that all draws take their rows from
     found = np.array([_pair(config, pool, count, draw) for draw in range(draws)])  # (draws, 2, [test, val, seconds])
     one, five = found[:, 0, 0], found[:, 1, 0]
-    half = t.ppf(0.975, draws - 1) * (five - one).std(ddof=1) / np.sqrt(draws)
-    low, high = (100 * ((five - one).mean() + side * half) for side in (-1, 1))
+    mean, low, high = real_pictures.mean_interval(100 * (five - one))
     means = found.mean(axis=0)
     return [
         f"{100 * means[0, 0]:.1f}",
         f"{100 * means[1, 0]:.1f}",
-        f"{100 * (five - one).mean():+.1f} [{low:.1f}, {high:.1f}]",
+        f"{mean:+.1f} [{low:.1f}, {high:.1f}]",
         f"{100 * means[0, 1]:.1f}, {100 * means[1, 1]:.1f}",
         f"{means[0, 2]:.1f}, {means[1, 2]:.1f}",
     ]

@@ -32,8 +32,9 @@ from pipeline.networks.backbones import Backbone
 from pipeline.shell import cli
 from pipeline.shell.errors import UserError
 from pipeline.tracking import environment_tags
+from tests.bench import real_pictures
 from tests.bench.extraction import ROUNDS, compute, drawn, real
-from tests.bench.heads import REAL_DATA, random_table, wave_epoch
+from tests.bench.heads import random_table, wave_epoch
 
 BATCHES = 64  # for the convolutions alone
 WAVES = (1, 8, 16)
@@ -45,7 +46,7 @@ def main() -> None:
             "wanted a GPU. Received: none that tensorflow can use. Try: install requirements-gpu.txt on a machine "
             "that has one; `make bench` measures a CPU"
         )
-    split, (backbone, *_smaller) = real() if REAL_DATA.exists() else drawn()
+    split, (backbone, *_smaller) = real() if real_pictures.FOLDER.exists() else drawn()
     with tempfile.TemporaryDirectory() as folder:
         rates = pictures_per_second(split, backbone, folder)
     _source, train, val = random_table()

@@ -10,9 +10,7 @@ and elsewhere random features of the size that Stanford Dogs has.
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,14 +24,14 @@ from pipeline.training import heads, schedules
 from pipeline.training.fit import go_on
 from pipeline.training.frozen import HeadTrainer
 from pipeline.training.heads import Samples
+from tests.bench import real_pictures
 
-REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
 CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant")
 CLASSES = 120
 
 
 def main() -> None:
-    source, train, val = real_table() if REAL_DATA.exists() else random_table()
+    source, train, val = real_table() if real_pictures.FOLDER.exists() else random_table()
     seconds = {"Keras fit": keras_epoch(train, val)}
     seconds |= {f"wave of {size}": wave_epoch(train, val, size) / size for size in (1, 8, 16)}
     table = Table(title=f"{len(train.labels)} rows x {train.features.shape[1]}, batch {CONFIG.batch}: {source}")
@@ -45,8 +43,7 @@ def main() -> None:
 
 
 def real_table() -> tuple[str, Samples, Samples]:
-    weights = REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5"
-    config = dataclasses.replace(CONFIG, data_dir=str(REAL_DATA / "tfds"), weights=str(weights))
+    config = dataclasses.replace(CONFIG, data_dir=real_pictures.DATA_DIR, weights=real_pictures.WEIGHTS)
     dataset = datasets.load(config)
     table = np.asarray(HeadTrainer(config, dataset).table.features)
     train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)

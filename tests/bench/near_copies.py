@@ -10,7 +10,6 @@ compared with the first thousands of their training pictures. Beside it: the sam
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections.abc import Callable
 
@@ -25,7 +24,7 @@ from pipeline.datasets import near_copies
 from pipeline.networks import backbones
 from pipeline.networks.backbones import preprocess
 from pipeline.shell import cli
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 
 COUNTS = {"stanford_dogs": 3600, "cifar10": 6000}
 CHANGED = 300
@@ -34,14 +33,13 @@ SHIFT = np.random.default_rng(0)
 
 
 def main() -> None:
-    if not REAL_DATA.exists():
-        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    real_pictures.require()
     for name, count in COUNTS.items():
         show(name, count)
 
 
 def show(name: str, count: int) -> None:
-    train = datasets.load(DataConfig(dataset=name, data_dir=str(REAL_DATA / "tfds"))).train
+    train = datasets.load(DataConfig(dataset=name, data_dir=real_pictures.DATA_DIR)).train
     pictures = [picture.numpy() for picture, _label in train.pictures(np.arange(count))]
     chosen = np.random.default_rng(1).choice(count, CHANGED, replace=False)
     changed = {
@@ -52,7 +50,7 @@ def show(name: str, count: int) -> None:
     begun = time.perf_counter()
     found, cosines = near_copies.pairs(thumbnails)
     seconds = time.perf_counter() - begun
-    backbone = backbones.load(Cell(0.75, 224), str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5"))
+    backbone = backbones.load(Cell(0.75, 224), real_pictures.WEIGHTS)
     features = _features(backbone, pictures)
     similar = np.triu(features @ features.T, 1)
     threshold = float(np.sort(similar, axis=None)[-max(1, len(found))])

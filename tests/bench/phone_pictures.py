@@ -38,7 +38,7 @@ from pipeline.networks import backbones
 from pipeline.shell import cli
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 from tests.bench.limits import kept
 
 WIDTH, HEIGHT = 4032, 3024
@@ -112,8 +112,8 @@ def measure(split: Split, folder: str) -> dict[str, tuple[float, float]]:
     for _ in range(ROUNDS):
         for way, work in ways.items():
             best[way] = max(best.get(way, (0.0, 0.0)), _timed(work, len(decoded)))
-    weights = REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5"
-    cell, file = (Cell(0.75, 224), str(weights)) if weights.exists() else (Cell(0.5, 224), "tiny")
+    there = real_pictures.FOLDER.exists()
+    cell, file = (Cell(0.75, 224), real_pictures.WEIGHTS) if there else (Cell(0.5, 224), "tiny")
     backbone = backbones.load(cell, file)
     load_table(split.subset(np.arange(8)), "bench:1", backbone, folder)  # converts and compiles
     before = _timed(_hash, 0)

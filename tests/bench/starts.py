@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 
 import numpy as np
 import optuna
-from scipy.stats import t
 
 from pipeline import datasets
 from pipeline.config import SweepConfig
 from pipeline.shell import cli, progress
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 from tests.bench.searched import searched
 
 TRAIN_LIMIT = {"cifar10": 12_000, "stanford_dogs": 0}  # 0: all that are there
@@ -56,8 +54,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--dataset", default="stanford_dogs", choices=list(TRAIN_LIMIT))
     asked = parser.parse_args()
-    if not REAL_DATA.exists():
-        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    real_pictures.require()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"{asked.dataset}, {asked.seeds} seeds of the split, {asked.trials} trials each: top-1 in %")
     print("| start, what counts, L2, batch | test | above the untrained | val | seconds |\n|---|---|---|---|---|")
@@ -70,16 +67,9 @@ def main() -> None:
 
 
 def _config(dataset: str, folder: str, settings: dict[str, object]) -> SweepConfig:
-    weights = str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")
     return SweepConfig(
-        **{"dataset": dataset, "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder, "weights": weights},
-        **{
-            "alphas": (0.75,),
-            "resolutions": (224,),
-            "train_limit": TRAIN_LIMIT[dataset],
-            "folds": "1",
-            **settings,
-        },
+        **real_pictures.at_075_224(folder),
+        **{"dataset": dataset, "train_limit": TRAIN_LIMIT[dataset], "folds": "1", **settings},
     )
 
 
@@ -89,9 +79,8 @@ def _row(config: SweepConfig, seeds: int) -> list[str]:
     folds = config.fold_count(len(dataset.train), is_dealt=False)
     found = np.array([searched(dataclasses.replace(config, seed=seed), dataset, folds) for seed in range(seeds)])
     (test, val, seconds, untrained), gain = found.T, 100 * (found[:, 0] - found[:, 3])
-    half = t.ppf(0.975, seeds - 1) * gain.std(ddof=1) / np.sqrt(seeds)
-    low, high = gain.mean() - half, gain.mean() + half
-    above = "-" if np.isnan(untrained).any() else f"{gain.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    mean, low, high = real_pictures.mean_interval(gain)
+    above = "-" if np.isnan(untrained).any() else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
     return [f"{100 * test.mean():.1f}", above, f"{100 * val.mean():.1f}", f"{seconds.mean():.1f}"]
 
 

@@ -17,19 +17,20 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import real_pictures
+
 ROOT = Path(__file__).parents[2]
 OPTIMIZE = ROOT / "tuning" / "optimize.py"
-REAL_DATA = Path(os.environ.get("REAL_DATA_DIR", ROOT / ".." / "shared" / "data")).resolve()
 DIGITS = ("--dataset=digits", "--weights=tiny")
 FOUR = (*DIGITS, "--alphas=0.25,0.5", "--resolutions=48,96", "--trials=24")
-DOGS = ("--dataset=stanford_dogs", f"--data_dir={REAL_DATA / 'tfds'}", "--alphas=0.75", "--resolutions=224")
+DOGS = ("--dataset=stanford_dogs", f"--data_dir={real_pictures.DATA_DIR}", "--alphas=0.75", "--resolutions=224")
 PRUNERS = ("none", "median", "hyperband", "successive_halving")
 
 
 def main() -> None:
     for _ in range(2):
         print(f"4 cells x 24 trials of digits: {sweep(*FOUR)[0]:.1f} s", flush=True)
-    cell = DOGS if REAL_DATA.exists() else (*DIGITS, "--alphas=0.5", "--resolutions=96")
+    cell = DOGS if real_pictures.FOLDER.exists() else (*DIGITS, "--alphas=0.5", "--resolutions=96")
     with tempfile.TemporaryDirectory() as work:
         flags = (*cell, "--head_init=random", f"--work_dir={work}")
         sweep(*flags, "--trials=1", "--epochs=1")  # makes the feature table
@@ -42,7 +43,7 @@ def sweep(*flags: str) -> tuple[float, list[str]]:
     """Runs one in an empty folder; its seconds, and the last row of its table in words."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        shown = run(folder, str(OPTIMIZE), *flags, KERAS_HOME=str(REAL_DATA / "keras"))
+        shown = run(folder, str(OPTIMIZE), *flags, KERAS_HOME=str(real_pictures.FOLDER / "keras"))
         seconds = time.perf_counter() - begun
     return seconds, re.findall(r"^mobilenet_.*", shown, flags=re.MULTILINE)[-1].split()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -20,21 +19,20 @@ from functools import cache
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import t
 
 from pipeline import datasets
 from pipeline.config import SweepConfig
 from pipeline.datasets import Dataset
 from pipeline.shell import cli, progress
 from pipeline.training.frozen import HeadTrainer
-from tests.bench.heads import REAL_DATA
+from tests.bench import real_pictures
 from tests.bench.searched import refitted, top1, trials_of
 from tuning import studies
 
 Stops = Callable[[Sequence[FrozenTrial], int], bool]
 """The trials of whole rounds, in order, and how many pictures they are validated on -> whether to stop."""
 
-DOGS = {"dataset": "stanford_dogs", "alphas": (0.75,), "resolutions": (224,)}
+DOGS = {"dataset": "stanford_dogs"}
 SEARCHES: dict[str, dict[str, object]] = {
     "dogs, ImageNet's columns": DOGS,
     "dogs, discriminant": {**DOGS, "head_init": "discriminant"},
@@ -69,22 +67,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
     seeds = parser.parse_args().seeds
-    if not REAL_DATA.exists():
-        sys.exit(f"wanted real pictures under {REAL_DATA}. Received: none. Try: REAL_DATA_DIR=FOLDER")
+    real_pictures.require()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print("| search | rule | trials | test top-1 | less than after 40 [95 %] |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, progress.no_bars():
         for name, settings in SEARCHES.items():
-            config = SweepConfig(**{**_where(settings, folder), **settings})
+            config = SweepConfig(**{**real_pictures.at_075_224(folder), **settings})
             dataset = datasets.load(config)
             searches = [_stops(dataclasses.replace(config, seed=seed), dataset) for seed in range(seeds)]
             for rule in RULES:
                 print(f"| {name} | {rule} | {_row(np.array([found[rule] for found in searches]))} |", flush=True)
-
-
-def _where(settings: dict[str, object], folder: str) -> dict[str, object]:
-    real = {"weights": str(REAL_DATA / "keras" / "models" / "mobilenet_7_5_224_tf.h5")}
-    return {**({} if "weights" in settings else real), "data_dir": str(REAL_DATA / "tfds"), "work_dir": folder}
 
 
 def _stops(config: SweepConfig, dataset: Dataset) -> dict[str, tuple[float, float, float]]:
@@ -112,9 +104,8 @@ def _stops(config: SweepConfig, dataset: Dataset) -> dict[str, tuple[float, floa
 
 def _row(found: np.ndarray) -> str:
     """Of (seeds, 3): the means of trials and of top-1 in %, and the mean difference with its 95 % interval."""
-    trials, top1s, less = found[:, 0].mean(), 100 * found[:, 1].mean(), 100 * (found[:, 1] - found[:, 2])
-    half = t.ppf(0.975, len(less) - 1) * less.std(ddof=1) / math.sqrt(len(less))
-    return f"{trials:.0f} | {top1s:.1f} | {less.mean():+.2f} [{less.mean() - half:+.2f}, {less.mean() + half:+.2f}]"
+    less, low, high = real_pictures.mean_interval(100 * (found[:, 1] - found[:, 2]))
+    return f"{found[:, 0].mean():.0f} | {100 * found[:, 1].mean():.1f} | {less:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 if __name__ == "__main__":
