@@ -10,6 +10,7 @@ Pictures that cannot be read are named and passed over; the exit code is 3 then.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import warnings
@@ -27,6 +28,8 @@ def predict(config: PredictConfig) -> int:
 
     Raises UserError where there is no such model, or no picture.
     """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, of whatever encoding
     paths = asking.files(config.pictures, sys.stdin)
     asked = _of_mlflow(config) if config.model.startswith(MODEL_PREFIXES) else asking.of_file(config.model)
     asked = asked.rejecting(config.reject)

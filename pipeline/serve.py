@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     """Raises UserError where nothing can listen there."""
     try:
-        return socket.create_server((host, port), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

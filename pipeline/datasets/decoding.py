@@ -12,9 +12,9 @@ import io
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-VERSION = "3"  # a part of every feature table's key: raise it when a picture comes out otherwise
+VERSION = "4"  # a part of every feature table's key: raise it when a picture comes out otherwise
 HEADER = 32  # bytes, of which `kind_of` wants no more
 EXTRA = "pillow-heif"  # reads HEIC, which Pillow does not
 
@@ -34,6 +34,15 @@ _SIGNATURES = {
 }
 _READERS = {"HEIC": ("HEIF",)}  # Pillow's names, where they are others
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"}
+_WAYS = {  # of the EXIF tag: what turns the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners put into sixteen
 
 
@@ -96,7 +105,7 @@ def _as_shown(image: Image.Image) -> np.ndarray:
     image.seek(0)
     image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
     image.load()
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith(("I", "F")):
         grey = _to_eight_bits(np.asarray(image))
         return np.repeat(grey[..., None], 3, axis=2)
@@ -105,6 +114,17 @@ def _as_shown(image: Image.Image) -> np.ndarray:
         below = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(below, image)
     return np.asarray(image.convert("RGB"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As the EXIF tag says; one that cannot be read is none, and what XMP alone says is not heeded, as by browsers."""
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)  # where Pillow would look, too
+    try:
+        way = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # of a damaged one Pillow lets out whatever its parser met
+        return image
+    return image.transpose(_WAYS[way]) if way in _WAYS else image
 
 
 def _to_eight_bits(grey: np.ndarray) -> np.ndarray:
@@ -118,6 +138,9 @@ def _to_eight_bits(grey: np.ndarray) -> np.ndarray:
         return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
     largest = int(grey.max(initial=0))
     depth = next((bits for bits in _DEPTHS if largest < 2**bits), max(largest.bit_length(), 16))
+    if largest < 2**16:  # by a table, since whole pictures of float64 would take eight times the memory
+        levels = np.clip(np.round(np.arange(largest + 1) * (255 / (2**depth - 1))), 0, 255).astype(np.uint8)
+        return levels[np.maximum(grey, 0)]
     return np.clip(np.round(grey * (255 / (2**depth - 1))), 0, 255).astype(np.uint8)
 
 

@@ -74,7 +74,7 @@ def answers(asked: Asked, paths: Sequence[Path]) -> Iterator[tuple[Path, np.ndar
 
 def _answer(asked: Asked, path: Path) -> np.ndarray | str:
     try:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             return "no file"
         if path.stat().st_size > LARGEST:
             return f"larger than {LARGEST // 2**20} MiB"
@@ -107,11 +107,11 @@ def files(given: Iterable[str], listed: Iterable[str]) -> list[Path]:
 
 def _named(name: str) -> list[Path]:
     path = Path(os.path.expanduser(name))
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own raises where a name is too long
         inside = [one for one in sorted(path.rglob("*")) if _is_shown(one.relative_to(path)) and _is_picture(one)]
         _require(bool(inside), "a folder with pictures", f"{printable(name)}, which holds none")
         return inside
-    if path.exists() or not glob.has_magic(name):
+    if os.path.exists(path) or not glob.has_magic(name):
         return [path]
     matching = [one for one in sorted(map(Path, glob.glob(str(path), recursive=True))) if one.is_file()]
     _require(bool(matching), "a pattern that finds files", printable(name))

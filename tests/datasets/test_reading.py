@@ -286,6 +286,18 @@ def test_whatever_bytes_are_wrong_it_is_a_picture_or_an_error_in_one_line(kind):
     assert [text for text in refused if "\n" in text] == []
 
 
+def test_an_orientation_that_stands_in_xmp_alone_turns_nothing():
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    content = encoded(halves(40, 20), "JPEG", xmp=xmp)
+    assert decoding.read(content).shape == decoded(content).shape == (20, 40, 3)
+
+
+def test_a_picture_whose_exif_is_damaged_is_shown_as_it_lies():
+    content = encoded(halves(40, 20), "JPEG", exif=TURNED.replace(b"MM\0*", b"XX\0*"))
+    assert is_halves(decoding.read(content))
+    assert is_halves(decoded(content))
+
+
 def test_a_damaged_picture_is_called_so():
     with pytest.raises(ValueError, match=r"^a damaged JPEG picture$"):
         decoding.read(b"\xff\xd8\xffnope")
