@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.config import SweepConfig, as_params
@@ -74,11 +75,11 @@ def of_cell(tracker: Tracker, run_id: str, table: str, row: str, columns: set[st
 
 
 def _command(tracker: Tracker, sweep: str) -> str:
-    """What a person types to have this sweep again: the flags that are not as usual."""
+    """What a person types to have this sweep again: flags that are not as usual; of a weights file its name alone."""
     usual = as_params(SweepConfig())
     asked = {**tracker.params(sweep), "trials": f"{tracker.metrics(sweep)['trials']:.0f}"}
     flags = [
-        (f"--{field.name}", asked[field.name])
+        (f"--{field.name}", Path(asked[field.name]).name if field.name == "weights" else asked[field.name])
         for field in dataclasses.fields(SweepConfig)
         if field.name not in WHERE and asked.get(field.name, usual[field.name]) != usual[field.name]
     ]

@@ -46,11 +46,10 @@ def main(args: Sequence[str]) -> None:
     from pipeline.device import litert, quantize
 
     model = keras.saving.load_model(f"{folder}/model.keras")
+    calibration = np.load(f"{folder}/calibration.npy")
     for name in formats:
-        if name == "int8":
-            content = quantize.int8(model, np.load(f"{folder}/calibration.npy"))
-        else:
-            content = {"float32": litert.float32, "float16": quantize.float16}[name](model)
+        smaller = {"float16": quantize.float16, "int8": quantize.int8}
+        content = litert.float32(model) if name == "float32" else smaller[name](model, calibration)
         Path(folder, f"{name}.tflite").write_bytes(content)
 
 

@@ -20,7 +20,7 @@ from pipeline.shell.errors import UserError
 
 def float32(model: keras.Model) -> bytes:
     """Converts a model as backbones.with_head makes it."""
-    return converted(whole(model))
+    return converted(whole(model, network_of(model)))
 
 
 def converter(forward: Callable[[tf.Tensor], tf.Tensor], side: int, kind: tf.DType) -> tf.lite.TFLiteConverter:
@@ -30,9 +30,8 @@ def converter(forward: Callable[[tf.Tensor], tf.Tensor], side: int, kind: tf.DTy
     return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
 
 
-def whole(model: keras.Model) -> tf.lite.TFLiteConverter:
-    """Of the network from a uint8 picture on."""
-    network = network_of(model)
+def whole(model: keras.Model, network: Network) -> tf.lite.TFLiteConverter:
+    """Of the network of `model` from a uint8 picture on."""
     forward = answering(network)
     return converter(lambda picture: forward(preprocessed(model, picture)), side_of(network), tf.uint8)
 
@@ -66,10 +65,11 @@ def preprocessed(model: keras.Model, picture: np.ndarray | tf.Tensor) -> tf.Tens
 
 def answering(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
     """float32 (n, r, r, 3), preprocessed -> probabilities (n, C)."""
-    kernel, bias = tf.constant(network.kernel), tf.constant(network.bias)
+    kernel, bias = (tf.constant(part, tf.float32) for part in (network.kernel, network.bias))
+    centre = tf.constant(network.centre, tf.float32)
 
     def forward(pictures: tf.Tensor) -> tf.Tensor:
         """What is converted."""
-        return tf.nn.softmax(network.backbone(pictures, training=False) @ kernel + bias)
+        return tf.nn.softmax((network.backbone(pictures, training=False) - centre) @ kernel + bias)
 
     return forward

@@ -13,12 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.device import litert
-from pipeline.device.rounding import corrected
+from pipeline.device.rounding import centred, corrected
 
 
-def float16(model: keras.Model) -> bytes:
-    """Weights in half precision, half as large; where a processor has no such arithmetic it computes in single."""
-    ready = litert.whole(model)
+def float16(model: keras.Model, pictures: np.ndarray) -> bytes:
+    """Weights in half precision, half as large; where a processor has no such arithmetic it computes in single.
+
+    Args:
+        pictures: as of int8; around the mean of their features the head is computed.
+    """
+    network = centred(litert.network_of(model), litert.preprocessed(model, pictures).numpy())
+    ready = litert.whole(model, network)
     ready.optimizations = [tf.lite.Optimize.DEFAULT]
     ready.target_spec.supported_types = [tf.float16]
     return litert.converted(ready)

@@ -19,11 +19,17 @@ BATCH = 8  # pictures at once
 
 
 class Network(NamedTuple):
-    """Convolutions, and the kernel (d, C) and bias (C,) of the head behind them."""
+    """Convolutions, and the head behind them: of features f (d,) its logits are (f - centre) @ kernel + bias.
+
+    Attributes:
+        kernel: (d, C); bias: (C,).
+        centre: (d,), or 0. Around the features' mean, what rounding does to the kernel shifts no logit.
+    """
 
     backbone: keras.Model
     kernel: np.ndarray
     bias: np.ndarray
+    centre: np.ndarray | float = 0.0
 
 
 def corrected(network: Network, pictures: np.ndarray) -> Network:
@@ -47,7 +53,13 @@ def corrected(network: Network, pictures: np.ndarray) -> Network:
         )
         lost = (_rounded(folded) - folded).sum(axis=(0, 1))  # (in, out), or depthwise (1, channels)
         norm.beta.assign(norm.beta - (lost[0] * mean if is_depthwise else mean @ lost))
-    return Network(backbone, network.kernel, network.bias - features @ (_rounded(network.kernel) - network.kernel))
+    return Network(backbone, network.kernel, network.bias + features @ network.kernel, features)
+
+
+def centred(network: Network, pictures: np.ndarray) -> Network:
+    """The same, computed around the mean of the features of `pictures`, float32 (n, r, r, 3), preprocessed."""
+    (features,) = _means(network.backbone, [], pictures)
+    return network._replace(bias=network.bias + features @ network.kernel, centre=features)
 
 
 def _rounded(weights: np.ndarray) -> np.ndarray:
@@ -75,7 +87,7 @@ def _means(backbone: keras.Model, tensors: Sequence[keras.KerasTensor], pictures
     probe = keras.Model(backbone.input, [*tensors, backbone.output])
     sums: list[np.ndarray] = []
     for begin in range(0, len(pictures), BATCH):
-        values = [value.numpy() for value in probe(pictures[begin : begin + BATCH], training=False)]
+        values = [value.numpy() for value in keras.tree.flatten(probe(pictures[begin : begin + BATCH], training=False))]
         parts = [value.reshape(len(value), -1, value.shape[-1]).mean(axis=1).sum(axis=0) for value in values]
         sums = [total + part for total, part in zip(sums, parts, strict=True)] if sums else parts
     return [total / len(pictures) for total in sums]

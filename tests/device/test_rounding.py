@@ -27,7 +27,11 @@ def by_rounded_weights(network: rounding.Network) -> rounding.Network:
         else:
             new = rounded(weights * factor) / factor
         conv.set_weights([new])
-    return rounding.Network(copy, rounded(network.kernel), network.bias)
+    return rounding.Network(copy, rounded(network.kernel), network.bias, network.centre)
+
+
+def logits(network: rounding.Network, pictures: np.ndarray) -> np.ndarray:
+    return (network.backbone(pictures, training=False).numpy() - network.centre) @ network.kernel + network.bias
 
 
 def test_the_mean_of_every_class_stays_when_weights_are_rounded(device_files):
@@ -35,14 +39,26 @@ def test_the_mean_of_every_class_stays_when_weights_are_rounded(device_files):
     network = litert.network_of(model)
     pictures = litert.preprocessed(model, device_files.array("calibration")[:64]).numpy()
 
-    def logits(network: rounding.Network) -> np.ndarray:
-        return network.backbone(pictures, training=False).numpy() @ network.kernel + network.bias
-
-    expected = logits(network)
-    plain = logits(by_rounded_weights(network)) - expected
-    better = logits(by_rounded_weights(rounding.corrected(network, pictures))) - expected
+    expected = logits(network, pictures)
+    plain = logits(by_rounded_weights(network), pictures) - expected
+    better = logits(by_rounded_weights(rounding.corrected(network, pictures)), pictures) - expected
     assert np.abs(better.mean(axis=0)).mean() < 0.7 * np.abs(plain.mean(axis=0)).mean()
-    np.testing.assert_array_equal(logits(network), expected)  # the given one is as it was
+    np.testing.assert_array_equal(logits(network, pictures), expected)  # the given one is as it was
+
+
+def test_around_the_mean_of_the_features_a_rounded_kernel_shifts_no_logit(device_files):
+    model = device_files.model()
+    network = litert.network_of(model)
+    pictures = litert.preprocessed(model, device_files.array("calibration")[:64]).numpy()
+    centred = rounding.centred(network, pictures)
+    expected = logits(network, pictures)
+    np.testing.assert_allclose(logits(centred, pictures), expected, atol=1e-3)
+    half = [
+        logits(rounding.Network(one.backbone, one.kernel.astype(np.float16), one.bias, one.centre), pictures)
+        for one in (network, centred)
+    ]
+    plain, better = (np.abs((found - expected).mean(axis=0)).max() for found in half)
+    assert better < 0.1 * plain
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "InceptionV3"])
