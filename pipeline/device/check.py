@@ -162,6 +162,7 @@ def verdict(check: Check, margin: float) -> str:
         said = "worse than the model"
     else:
         said = f"not shown to be as good as the model, {within}"
+        said += "" if check.otherwise else ", for want of test pictures"
     verb = "loses"
     if loss < 0:
         verb, loss, least, most = "gains", -loss, -most, -least

@@ -71,6 +71,12 @@ def test_a_file_that_is_cut_off_is_refused_in_one_line(device_files, tmp_path):
         check.latency(path, 1)
 
 
+def test_a_file_that_never_answers_otherwise_may_want_more_test_pictures(checked):
+    none = Comparison(0.0, (-0.011, 0.011), 0, 0, 360, 360, 1.0)
+    told = check.verdict(dataclasses.replace(checked["int8"], versus_model=none, agreement=1.0), 1.0)
+    assert "not shown to be as good as the model, within 1 point, for want of test pictures. It loses 0.0" in told
+
+
 @pytest.mark.parametrize(
     ("interval", "said"),
     [
