@@ -20,6 +20,7 @@ from pipeline.config import ExportConfig, TrainConfig
 from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
 from pipeline.shell import cli, progress
+from pipeline.tracking.runs import EXPORTED
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +68,7 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     known = card.Known(trained, tracker.metrics(run_id), records.trained_weights(tags))
     for one in checks:
         card.write(one, known, dataset.test, config.margin)
-        tracker.log_metrics(run_id, one.as_metrics())
+        tracker.log_metrics(run_id, {**one.as_metrics(), EXPORTED: 1.0})
         for ending in (".tflite", ".json", ".md"):
             tracker.log_file(run_id, one.path.with_suffix(ending), FOLDER)
     return checks
@@ -86,7 +87,7 @@ def _answers(model: keras.Model, trained: TrainConfig, dataset: Dataset, tracker
 
 def show(checks: Sequence[Check], margin: float) -> None:
     """A table of the files, and a verdict of each."""
-    from pipeline.device.check import verdict
+    from pipeline.device.check import milliseconds, verdict
 
     table = Table()
     threads = " / ".join(str(one.threads) for one in checks[0].latencies)
@@ -98,15 +99,18 @@ def show(checks: Sequence[Check], margin: float) -> None:
         table.add_row(
             *(one.precision, f"{one.size / 1e6:.2f}", f"{100 * one.top1:.1f} [{low:.1f}, {high:.1f}]"),
             f"{loss:z.1f} [{least:z.1f}, {most:z.1f}]",
-            " / ".join(f"{latency.p50_ms:.1f}" for latency in one.latencies),
+            " / ".join(milliseconds(latency.p50_ms) for latency in one.latencies),
             f"{one.latencies[0].memory / 1e6:.0f}",
         )
     progress.show(table)
     print(f"ms: the median of one picture at a time on {checks[0].processor}; a phone's is another")
     for one in checks:
         print(verdict(one, margin))
-    good = [one for one in checks if one.loss[0] <= margin]
-    taken = min(good or checks[:1], key=lambda one: one.size)
+    good = [one for one in checks if one.loss[2] < margin]
+    # As reports.choose: the smallest that is shown to be as good, or else the one that loses the least.
+    taken = (
+        min(good, key=lambda one: one.size) if good else min(checks, key=lambda one: (max(one.loss[0], 0), one.size))
+    )
     print(f"Files in {checks[0].path.parent}. Try: python -m pipeline.predict --model {taken.path} PICTURES")
 
 

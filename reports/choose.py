@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.table import Table
 
 from pipeline.config import ChooseConfig, Format, amount
+from pipeline.device.check import milliseconds
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError
+from pipeline.tracking.runs import EXPORTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,7 @@ class Option:
     Attributes:
         precision: of the file; empty where the cell was not exported.
         val_top1, test_top1: fractions; of the cell.
-        loss: points of top-1 that the file loses to its cell at most (95 %).
+        lost, loss: points of top-1 that the file loses to its cell: as measured, and at most (95 %).
         size: of the file, bytes; latency_ms: of one picture in one thread. NaN where they are unknown.
     """
 
@@ -44,6 +46,7 @@ class Option:
     test_top1: float
     params: float
     mult_adds: float
+    lost: float = 0.0
     loss: float = 0.0
     size: float = math.nan
     latency_ms: float = math.nan
@@ -52,6 +55,11 @@ class Option:
     def name(self) -> str:
         """For people."""
         return f"{self.cell} {self.precision or '(not exported)'}"
+
+    @property
+    def top1(self) -> float:
+        """What is to be expected: of the cell in validation, less what the file was measured to lose to it."""
+        return self.val_top1 - max(self.lost, 0.0) / 100
 
     @property
     def top1_at_least(self) -> float:
@@ -121,7 +129,7 @@ def limits(config: ChooseConfig) -> list[Limit]:
 def choose(
     options: Sequence[Option], budget: Sequence[Limit], losses: Mapping[tuple[str, str], float], margin: float
 ) -> Choice:
-    """The best by validation, less what a file loses at most, of equal ones the cheapest; and the cheapest enough.
+    """The best by validation, less what a file loses, of equal ones the cheapest; and the cheapest that is enough.
 
     Args:
         losses: (cell, other cell) -> points of top-1 that the first loses to the other on validation at most, at
@@ -129,7 +137,7 @@ def choose(
         margin: points that what is enough may lose to the best at most: as a cell and as a file, together.
     """
     inside = [one for one in options if all(limit.holds(one) for limit in budget)]
-    best = max(inside, key=lambda one: (one.top1_at_least, [-part for part in one.cost]), default=None)
+    best = max(inside, key=lambda one: (one.top1, [-part for part in one.cost]), default=None)
     enough: Option | None = None
     if best is not None:
 
@@ -190,11 +198,12 @@ def options_of(cells: pd.DataFrame, metrics: Mapping[str, Mapping[str, float]]) 
         }
         files: list[dict[str, Any]] = [
             {
-                **{"precision": name, "size": told[f"{name}_bytes"], "loss": told[f"{name}_loss_points_high"]},
+                **{"precision": name, "size": told[f"{name}_bytes"]},
+                **{"lost": told[f"{name}_loss_points"], "loss": told[f"{name}_loss_points_high"]},
                 "latency_ms": told.get(f"{name}_p50_ms_1_thread", math.nan),
             }
             for name in get_args(Format)
-            if f"{name}_bytes" in told
+            if f"{name}_bytes" in told and told.get(EXPORTED)
         ]
         found += [Option(**known, **file) for file in files or [{"precision": ""}]]
     return found
@@ -232,7 +241,7 @@ def _told(option: Option) -> str:
     ]
     parts += [f"the file loses at most {option.loss:.1f} points"] if option.precision else []
     parts += [] if math.isnan(option.size) else [f"{option.size / 1e6:.2f} MB"]
-    parts += [] if math.isnan(option.latency_ms) else [f"{option.latency_ms:.1f} ms where it was checked"]
+    parts += [] if math.isnan(option.latency_ms) else [f"{milliseconds(option.latency_ms)} ms where it was checked"]
     return ", ".join(parts)
 
 

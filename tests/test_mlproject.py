@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "https://example.org/alpharho.git"
-DIGITS = ("dataset=digits", "weights=tiny", "epochs=2", "alphas=0.25", "resolutions=32", "trials=2")
+DIGITS = ("dataset=digits", "weights=tiny", "epochs=2", "alphas=0.25", "resolutions=32", "trials=2", "export=none")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_the_same_arrows_score_the_same_however_they_are_stored(trained, tmp_pat
 
 FLAGS = (
     *("--weights=tiny", "--alphas=0.25", f"--resolutions={SIDE}"),
-    *("--epochs=3", "--trials=2", "--wave=2", "--val_fraction=0.3"),
+    *("--epochs=3", "--trials=2", "--wave=2", "--val_fraction=0.3", "--export=none"),
 )
 
 

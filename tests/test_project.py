@@ -72,7 +72,8 @@ FLOW = (
     "tuning.sweep",
     "tuning.status",
     "tuning.prune",
-    "tuning.optimize",  # last, since a sweep ends with its report
+    "tuning.handover",  # these are last, since a sweep ends with files and its report
+    "tuning.optimize",
 )
 
 ENTRY_POINTS: dict[str, tuple[str, type]] = {

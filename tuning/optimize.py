@@ -3,7 +3,8 @@
     python tuning/optimize.py --trials 40
 
 The trials are a total for each cell, so the same command goes on where it was stopped, and does nothing when all is
-done. It ends with a table of the cells beside the published numbers, and with the page report.html.
+done. It ends with files of the best cell for a device, with a table of the cells beside the published numbers, and
+with the page report.html.
 """
 
 from __future__ import annotations
@@ -45,14 +46,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         from pipeline.networks import devices
 
         devices.set_up()
+        from tuning.handover import hand_over
         from tuning.summary import show
         from tuning.sweep import sweep
 
         tracker = tracking.connect(config.experiment)
         with _executor(config) as executor:
             run_id, cells, failures = sweep(config, storage, lock, tracker, executor)
+        line = hand_over(config, tracker, run_id)
         show(config, cells)
         _report(tracker, run_id, config.margin)
+        if line:
+            print(line)
     if failures:
         raise UserError("; ".join(failures))
 

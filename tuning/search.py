@@ -22,7 +22,7 @@ from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, REPEATS, VALIDATION
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, EXPORTED, REPEATS, VALIDATION
 from pipeline.training import repeats
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
@@ -229,7 +229,8 @@ class CellSearch:
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
         self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
-        tested = {studies.TESTED: studies.done(trials), REPEATS: 0.0}  # those of an earlier winner do not count
+        earlier = {REPEATS: 0.0, EXPORTED: 0.0}  # those of an earlier winner do not count
+        tested = {studies.TESTED: studies.done(trials), **earlier}
         self._make_test_features(model)
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])

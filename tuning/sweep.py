@@ -159,7 +159,8 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         tags = {DATABASE_TAG: _database(cells)}
         run_id = tracker.open(f"sweep {config.dataset}", "sweep", tags=tags, resume=there, key=key)
         shared = as_params(config)
-        del shared["plan"], shared["margin"]  # one ends before there is a run, the other is of the page
+        # The first ends before there is a run, the others are of what comes after the search.
+        del shared["plan"], shared["margin"], shared["export"]
         for flag in OF_EXECUTOR:  # may be others when the sweep goes on
             del shared[flag]
         more = {name: float(shared.pop(name)) for name in ("trials", "repeats")}  # a later call may ask for more

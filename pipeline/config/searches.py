@@ -16,6 +16,7 @@ from pipeline.shell.patience import has_password, masked
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Wave = int | Literal["auto"]
 Folds = Literal["auto", "1", "5"]
+Export = Literal["none", "chosen", "all"]
 ExecutorName = Literal["inline", "ray"]
 
 OF_EXECUTOR = ("executor", "workers", "cpus_per_worker", "gpus_per_worker", "ray_address")  # change nothing found
@@ -57,6 +58,8 @@ class SweepConfig(FitConfig):
     """of ray: auto or HOST:PORT is the cluster that is there; without it one is started on this machine"""
     margin: float = ReportConfig.margin
     """points of top-1 that a cheaper cell may lose to the best, at most, to be called enough"""
+    export: Export = "chosen"
+    """of which cells files for a device are made: chosen: the best one, and the one that is enough; none; all"""
     plan: bool = False
     """measure for some ten seconds, print what the sweep will cost, and stop"""
 

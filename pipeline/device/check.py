@@ -148,6 +148,11 @@ def latency(path: Path, threads: int) -> Latency:
     return Latency(**{name: told[name] for name in Latency.__dataclass_fields__})
 
 
+def milliseconds(value: float) -> str:
+    """Of a latency, two digits: 0.031, 4.5, 120."""
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+
+
 def verdict(check: Check, margin: float) -> str:
     """One line: is it as good as the model, and by which interval?
 

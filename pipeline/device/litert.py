@@ -16,6 +16,7 @@ from pipeline.device import packing
 from pipeline.device.rounding import Network
 from pipeline.networks import backbones
 from pipeline.shell.errors import UserError
+from pipeline.shell.progress import quiet_stderr
 
 
 def float32(model: keras.Model) -> bytes:
@@ -27,7 +28,8 @@ def converter(forward: Callable[[tf.Tensor], tf.Tensor], side: int, kind: tf.DTy
     """Of `forward`, (1, side, side, 3) -> probabilities (1, C)."""
     graph = tf.function(forward, input_signature=[tf.TensorSpec((1, side, side, 3), kind)])
     # Without a model as second argument, which would leave the weights out of the flatbuffer.
-    return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
+    with quiet_stderr():
+        return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
 
 
 def whole(model: keras.Model, network: Network) -> tf.lite.TFLiteConverter:
@@ -38,7 +40,8 @@ def whole(model: keras.Model, network: Network) -> tf.lite.TFLiteConverter:
 
 def converted(ready: tf.lite.TFLiteConverter) -> bytes:
     """The file. Raises UserError where it has operations that LiteRT alone cannot run; they are named."""
-    content = ready.convert()
+    with quiet_stderr():
+        content = ready.convert()
     if found := packing.foreign(content):
         raise UserError(
             f"wanted a network of LiteRT's builtin operations. Received: {', '.join(found)} among them, which a device "

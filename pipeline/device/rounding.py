@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 STEPS = 127  # of a weight, to either side of zero
-BATCH = 8  # pictures at once
+BATCH = 16  # pictures at once
 
 
 class Network(NamedTuple):

@@ -14,6 +14,7 @@ from pipeline.datasets import decoding, resizing
 from pipeline.device.contract import DeviceFile
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError, first_line
+from pipeline.shell.progress import quiet_stderr
 
 Given = TypeVar("Given")
 
@@ -101,8 +102,9 @@ def _interpreter(file: DeviceFile, threads: int) -> Any:
             "Try: uv pip install ai-edge-litert, where there is one for this system"
         ) from error
     try:
-        interpreter = Interpreter(model_content=file.content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with quiet_stderr():  # it tells which kernels it takes
+            interpreter = Interpreter(model_content=file.content, num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"wanted a file that LiteRT runs. Received: {file.path} ({first_line(error)}). "

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +17,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 
-from pipeline.config import spell
 from pipeline.shell.errors import UserError, first_line
 from pipeline.shell.patience import masked
-from pipeline.shell.progress import note
 from pipeline.tracking import lookup
 from pipeline.tracking.environment import requirements
 from pipeline.tracking.inputs import PICTURES
@@ -35,18 +30,6 @@ if TYPE_CHECKING:
 
 CLASSES = "classes.json"
 MODEL_FILES = {"MLmodel", "data/model.keras"}
-NEWEST, BEST = "newest", "best"  # aliases of a registered model
-JUDGED_TAG = "alpharho.judged_by"  # of a version: by which score of which pictures, such as "top1 of 4ee7cc36..."
-SCORE_TAG = "alpharho.val_score"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A logged model, and what it reached in validation by the score and the pictures that `judged_by` names."""
-
-    uri: str
-    val_score: float
-    judged_by: str
 
 
 def log(
@@ -77,57 +60,6 @@ def log(
             error.add_note(f"The model {model_id} could not be marked as failed: {outage}")
         raise
     return logged.model_uri
-
-
-def register(client: MlflowClient, run_id: str, model: Scored, name: str, tags: Mapping[str, object]) -> None:
-    """Makes a logged model a version of `name`, and moves the aliases `newest` and `best`: models:/name@best."""
-    name = re.sub(r"[/:]+", "-", name).strip("-")  # which mlflow forbids, and folder:PATH contains
-    known = {**tags, JUDGED_TAG: model.judged_by, SCORE_TAG: model.val_score}
-
-    def create_name() -> None:
-        """Where there is none yet."""
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-    def create_version() -> ModelVersion:
-        """Of this run's model."""
-        model_id, spelled = model.uri.rpartition("/")[2], {tag: spell(value) for tag, value in known.items()}
-        return client.create_model_version(name, source=model.uri, run_id=run_id, tags=spelled, model_id=model_id)
-
-    def find_version() -> ModelVersion:
-        """One that an attempt whose answer was lost has made."""
-        versions = client.search_model_versions(f"run_id = '{run_id}'")
-        return next((v for v in versions if (v.name, v.source) == (name, model.uri)), None) or create_version()
-
-    waiting(create_name)
-    version = waiting(create_version, find_version)
-    waiting(lambda: client.set_registered_model_alias(name, NEWEST, version.version))
-    best = waiting(lambda: _best(client, name))
-    if best is None or _is_better(model, best):
-        waiting(lambda: client.set_registered_model_alias(name, BEST, version.version))
-    elif best.tags.get(JUDGED_TAG) != model.judged_by:
-        note(
-            f"{name}@{BEST} stays version {best.version}: version {version.version}, now {name}@{NEWEST}, was "
-            "validated on other pictures or by another score, so that the two cannot be compared"
-        )
-
-
-def _best(client: MlflowClient, name: str) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(name, BEST)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
-
-
-def _is_better(model: Scored, best: ModelVersion) -> bool:
-    """Whether it is proven, by the same score of the same pictures; ties go to the older."""
-    same, known = best.tags.get(JUDGED_TAG) == model.judged_by, float(best.tags.get(SCORE_TAG, math.nan))
-    return same and (model.val_score > known or (math.isnan(known) and not math.isnan(model.val_score)))
 
 
 def run_of(client: MlflowClient, uri: str) -> str:

@@ -21,6 +21,7 @@ STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
 # Artifacts, a row for each picture: of the test (scores.TestScores.answers), and of what a winner was validated on.
 ANSWERS, VALIDATION = "answers.parquet", "validation.parquet"
+EXPORTED = "exported"  # metric: 1 where what the run says of files is of its present model
 REPEATS = "repeats"  # metric of a cell: how many of each kind its winner was repeated
 
 

@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.shell.errors import UserError
 from pipeline.shell.signals import uninterrupted
-from pipeline.tracking import artifacts, inputs, lookup, models, published_runs, trials
+from pipeline.tracking import artifacts, inputs, lookup, models, published_runs, registry, trials
 from pipeline.tracking.entries import curve_points, epoch_points, now_ms, points, run_params, run_tags, write
 from pipeline.tracking.environment import environment_tags
 from pipeline.tracking.outages import impatient, patient
@@ -243,9 +243,13 @@ class Tracker(Reader):
         """
         model_uri = models.log(self.client, lookup.get(self.client, run_id), model, class_names, calibration)
         if registered_name:
-            scored = models.Scored(model_uri, val_score, judged_by)
-            models.register(self.client, run_id, scored, registered_name, tags)
+            scored = registry.Scored(model_uri, val_score, judged_by)
+            registry.register(self.client, run_id, scored, registered_name, tags)
         return model_uri
+
+    def promote(self, name: str, best: str, enough: str) -> None:
+        """Gives registered models of the runs `best` and `enough` a data set's name, too; see registry.promote."""
+        registry.promote(self.client, name, best, enough)
 
     def check_artifacts(self) -> None:
         """Raises UserError, at once, where the artifact folder does not take a small file and give it back."""

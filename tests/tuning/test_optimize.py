@@ -32,7 +32,7 @@ from tuning.storage import driver_lock
 ROOT = Path(__file__).parents[2]
 SWEEP = (
     *("--dataset=digits", "--weights=tiny", "--alphas=0.25", "--resolutions=32,48"),
-    *("--epochs=3", "--wave=2", "--trials=3"),
+    *("--epochs=3", "--wave=2", "--trials=3", "--export=none"),
 )
 
 

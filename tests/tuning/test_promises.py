@@ -38,6 +38,6 @@ def test_the_demo_reaches_93_percent_and_the_wider_network_is_the_better(demo):
 def test_dogs_at_075_224_reach_85_percent_and_68_with_a_random_head(folder, real_data, monkeypatch, capsys):
     """1,200 test pictures, which ImageNet's training set contains."""
     monkeypatch.setenv("KERAS_HOME", str(real_data / "keras"))
-    flags = ("--data_dir", str(real_data / "tfds"), "--alphas=0.75", "--resolutions=224", "--trials=8")
+    flags = ("--data_dir", str(real_data / "tfds"), "--alphas=0.75", "--resolutions=224", "--trials=8", "--export=none")
     assert sweep(folder, capsys, *flags)["mobilenet_0.75_224"] >= 85
     assert sweep(folder, capsys, *flags, "--head_init=random")["mobilenet_0.75_224"] >= 68
