@@ -20,7 +20,7 @@ from pipeline.config import ExportConfig, TrainConfig
 from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
 from pipeline.shell import cli, progress
-from pipeline.tracking.runs import EXPORTED
+from pipeline.tracking.runs import EXPORTED, PROCESSOR_TAG
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +65,7 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     progress.note(f"converting {trained.cell.name} to {', '.join(config.formats)}")
     written = files.write(model, about, config.formats, some, Path(config.output))
     checks = files.checks(written, dataset, side, answers, trained.work_dir)
+    tracker.set_tags(run_id, {PROCESSOR_TAG: checks[0].processor})
     known = card.Known(trained, tracker.metrics(run_id), records.trained_weights(tags))
     for one in checks:
         card.write(one, known, dataset.test, config.margin)

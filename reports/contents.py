@@ -12,12 +12,14 @@ from reports import figures
 from reports.figures.axes import Hyperparameter
 from reports.figures.chart import Chart, Frames, Info
 from reports.figures.curves import Family
+from reports.figures.device_costs import Payment
 from reports.figures.frames import outputs, rows
 from reports.figures.labels import plain
 from reports.figures.tradeoff import Cost
 from reports.tables import Tables
 
 COSTS: dict[Cost, str] = {"mult_adds": "mult-adds", "params_total": "parameters"}
+PAYMENTS: dict[Payment, str] = {"bytes": "the size of the file", "p50_ms": "the time of a picture"}
 FAMILIES: dict[Family, str] = {"top1": "Top-1", "loss": "Loss"}
 SLICES: dict[Hyperparameter, str] = {"learning_rate": "learning rate", "beta_1": "beta_1", "beta_2": "beta_2"}
 
@@ -58,6 +60,16 @@ def tradeoff(tables: Tables) -> list[Plot]:
         *(
             _plot(f"tradeoff-{_key(cost)}", f"Accuracy against {words}", figures.TRADEOFF, cells, sweeps, cost)
             for cost, words in COSTS.items()
+        )
+    )
+
+
+def files(tables: Tables) -> list[Plot]:
+    """Accuracy of files against what a device pays."""
+    return _found(
+        *(
+            _plot(f"files-{_key(payment)}", f"Accuracy against {words}", figures.FILES, tables.files, payment)
+            for payment, words in PAYMENTS.items()
         )
     )
 

@@ -14,7 +14,7 @@ import plotly.offline
 from markupsafe import Markup
 
 from pipeline.scoring.published import Published, load_published
-from reports import answer, contents, figures, trust
+from reports import answer, contents, figures, file_table, trust
 from reports.contents import Plot
 from reports.notices import notices
 from reports.tables import Tables
@@ -43,6 +43,9 @@ def render(tables: Tables) -> str:
         records=embedded(answer.records(tables.cells)),
         tradeoff=contents.tradeoff(tables),
         differences=contents.differences(tables),
+        files=contents.files(tables),
+        file_rows=file_table.rows_of(tables.files),
+        processors=file_table.processors(tables.files),
         cells=contents.cells(tables),
         chosen=answer.best_cell(tables.cells) or 0,
         trust=trust.facts(tables),

@@ -44,6 +44,7 @@ FLOW = (
     "reports.contents",
     "reports.trust",
     "reports.notices",
+    "reports.file_table",
     "reports.page",
     "reports.build",
     "reports.choose",

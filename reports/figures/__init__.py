@@ -9,6 +9,7 @@ from reports.figures.classes import PER_CLASS
 from reports.figures.confusion import CONFUSION, confused_pairs
 from reports.figures.coverage import COVERAGE
 from reports.figures.curves import CURVES
+from reports.figures.device_costs import FILES
 from reports.figures.differences import DIFFERENCES
 from reports.figures.frames import of_cell
 from reports.figures.hyperparameters import HISTORY, IMPORTANCES, SLICE, edge_note
@@ -24,6 +25,7 @@ __all__ = [
     "COVERAGE",
     "CURVES",
     "DIFFERENCES",
+    "FILES",
     "HISTORY",
     "IMPORTANCES",
     "PARALLEL",

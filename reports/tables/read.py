@@ -13,9 +13,11 @@ import pandas as pd
 from pipeline.config import ReportConfig
 from pipeline.shell.errors import UserError
 from pipeline.tracking import RunRecord
+from pipeline.tracking.runs import PROCESSOR_TAG
 from reports.tables import detail, rows
 from reports.tables.choice import dataset, find, labels, sweeps
 from reports.tables.compared import PAIRS, judged, pairs
+from reports.tables.exports import FILES, files_of
 from reports.tables.rows import Row
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Tables:
         curves: a row for each trial, metric and epoch (from 1); number -1 is the final model.
         per_class, confusion: of the tests; confusion lists only counts above 0.
         coverage: of the tests, what is right of how many pictures if the least sure are not answered.
+        files: a row for each file for a device that is of a cell's present model; loss_points are of top-1, p50_ms and
+            p95_ms of one thread where it was checked, phone_ms is a published one of the same cell and precision.
         near_copies: pairs of pictures that the audit of a sweep found, with JPEGs in base64.
         importance: a row for each cell and hyperparameter, of cells with enough complete trials; mean is its share of
             the variance, as the search worked it out, and deviation the spread of that between random forests.
@@ -54,6 +58,7 @@ class Tables:
     importance: pd.DataFrame
     coverage: pd.DataFrame
     near_copies: pd.DataFrame
+    files: pd.DataFrame
     margin: float
 
 
@@ -91,6 +96,7 @@ def read(
         near_copies=detail.joined(
             (_near_copies(tracker, names[run.run_id], run.run_id) for run in chosen), detail.NEAR_COPIES
         ),
+        files=rows.frame([file for cell, _ in cells for file in cell["files"]], FILES),
         margin=margin,
     )
 
@@ -110,6 +116,7 @@ def _read_cells(
         cell = rows.cell_of(run, trials.values())
         if cell is not None:
             row = rows.cell_row(label, cell, dataset(sweep), run, trials)
+            row["files"] = files_of(label, cell.name, run.metrics, run.tags.get(PROCESSOR_TAG, ""))
             found[cell] = row, rows.trial_rows(label, cell, row["best_trial"], trials)
     ordered = [found[cell] for cell in sorted(found, key=lambda cell: (cell.alpha, cell.resolution))]
     compared = pairs(tracker, [row for row, _ in ordered if not math.isnan(row["test_top1"])])

@@ -18,7 +18,7 @@ FAILED = {**WAITING, "status": "FAILED", "error": "every trial diverged"}
 
 
 def of(sweeps: list[dict], cells: list[dict]) -> list[str]:
-    unread = [pd.DataFrame()] * 8
+    unread = [pd.DataFrame()] * 9
     return notices(Tables(pd.DataFrame(sweeps), pd.DataFrame(cells), *unread, margin=1.0))
 
 

@@ -47,7 +47,7 @@ def large(tmp_path_factory, empty_database):
     kwargs = {"dataset": "stanford_dogs", "weights": "imagenet", "classes": 120, "trials": 40}
     read = tables.read(tracker, [write_sweep(tracker, cells=LARGE[:1], **kwargs)])
     frames = dataclasses.asdict(read)
-    for name in set(frames) - {"sweeps", "near_copies", "pairs", "margin"}:
+    for name in set(frames) - {"sweeps", "near_copies", "pairs", "files", "margin"}:
         frames[name] = pd.concat([frames[name].assign(cell=cell.name) for cell in LARGE], ignore_index=True)
     frames["cells"] = frames["cells"].assign(
         alpha=[cell.alpha for cell in LARGE],

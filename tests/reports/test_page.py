@@ -16,6 +16,12 @@ from reports import page, tables
 from reports.figures.frames import outputs
 from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, sample_store, write_sweep
 
+FILE = {
+    **{"int8_bytes": 2.16e6, "int8_top1": 0.858, "int8_top1_low": 0.837, "int8_top1_high": 0.876},
+    **{"int8_loss_points": 0.4, "int8_loss_points_low": -0.3, "int8_loss_points_high": 1.2},
+    **{"int8_p50_ms_1_thread": 2.4, "int8_p95_ms_1_thread": 2.6, "int8_memory_bytes": 1.9e7},
+}
+
 
 class Parsed(html.parser.HTMLParser):
     """Elements that run, fetch or hold data, and all text outside of scripts and styles."""
@@ -160,6 +166,20 @@ def test_one_class_and_a_thousand(tracker, classes):
     parsed = rendered(tracker, classes=classes)
     assert f"{classes:,} classes" in parsed.text
     assert any("-classes" in value for tag, name, value in parsed.attributes if name == "id" and tag == "div")
+
+
+def test_files_of_cells_stand_in_a_table_and_two_figures(tracker):
+    sweep = write_sweep(tracker, cells=DOGS, dataset="stanford_dogs", weights="imagenet")
+    assert "On a device" not in Parsed(page.render(tables.read(tracker, [sweep]))).text
+    cell = tracker.cells_of(sweep)[0]
+    tracker.log_metrics(cell.run_id, {**FILE, "exported": 1.0})
+    tracker.set_tags(cell.run_id, {"alpharho.processor": "a <processor>, 2 cores"})
+    parsed = Parsed(page.render(tables.read(tracker, [sweep])))
+    section = " ".join(parsed.text[parsed.text.index("On a device") :].split())
+    assert "in one thread of a <processor>, 2 cores, which is no phone." in section
+    assert "1.0-224int82.1685.8 [83.7, 87.6]0.4 [-0.3, 1.2]2.42.61913" in section
+    assert "Pixel 3: what others published" in section
+    assert {"files-bytes", "files-p50-ms"} <= {value for _tag, name, value in parsed.attributes if name == "id"}
 
 
 def test_a_caveat_stands_beside_the_answer(tracker):

@@ -37,7 +37,7 @@ def test_every_figure_of_every_cell_is_drawn_with_no_network_and_no_error(browse
         assert found.wrong == []
         assert [url for url in found.asked if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
     searched = {"history", "importances", "parallel", "learning-rate", "beta-1", "beta-2", "contour"}
-    every = {"tradeoff-mult-adds", "tradeoff-params-total", "differences-0"}
+    every = {"tradeoff-mult-adds", "tradeoff-params-total", "differences-0", "files-bytes", "files-p50-ms"}
     assert families == {*every, *searched, "top1", "loss", "coverage", "confusion", "classes", "savings"}
 
 

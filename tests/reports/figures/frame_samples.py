@@ -70,6 +70,24 @@ def _cell(sweep: str, cell: Cell, classes: int, level: float, pictures: int) -> 
     }
 
 
+def files(sweep: str = "digits") -> pd.DataFrame:
+    """Of four cells, in two formats."""
+    return pd.DataFrame(
+        [
+            {
+                **{"sweep": sweep, "cell": row["cell"], "precision": precision, "processor": "a processor, 2 cores"},
+                **{"bytes": size * row["params_total"], "top1": row["test_top1"] - loss / 100},
+                **{"top1_low": row["test_top1_low"], "top1_high": row["test_top1_high"]},
+                **{"loss_points": loss, "loss_points_low": loss - 0.6, "loss_points_high": loss + 0.7},
+                **{"p50_ms": size * row["mult_adds"] / 3.85e6, "p95_ms": 3.0, "memory_bytes": 2e7},
+                "phone_ms": math.nan,
+            }
+            for precision, size, loss in (("float32", 4.0, 0.0), ("int8", 1.1, 0.4))
+            for row in cells(sweep).to_dict("records")
+        ]
+    )
+
+
 def trials(count: int = 40, seed: int = 0, cell: str = "mobilenet_0.5_96") -> pd.DataFrame:
     """Of one cell: best near a learning rate of 2e-3, with beta_1 of little and beta_2 of no influence."""
     rng = np.random.default_rng(seed)

@@ -22,6 +22,8 @@ SWEEPS = frame_samples.sweeps("digits")
 CALLS: dict[str, tuple[Chart, tuple[object, ...]]] = {
     "tradeoff": (figures.TRADEOFF, (CELLS, SWEEPS)),
     "tradeoff over parameters": (figures.TRADEOFF, (CELLS, SWEEPS, "params_total")),
+    "files over bytes": (figures.FILES, (frame_samples.files(), "bytes")),
+    "files over time": (figures.FILES, (frame_samples.files(), "p50_ms")),
     "curves of top-1": (figures.CURVES, (CURVES, TRIALS, "top1")),
     "curves of the loss": (figures.CURVES, (CURVES, TRIALS, "loss")),
     "history": (figures.HISTORY, (TRIALS,)),

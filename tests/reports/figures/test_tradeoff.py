@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
-import pytest
 
 from pipeline.config import Cell
 from pipeline.networks import costs
 from reports.figures import tradeoff
 from tests.reports.figures import frame_samples
-
-
-def is_beaten(costs: list[float], values: list[float], k: int) -> bool:
-    pairs = list(zip(costs, values, strict=True))
-    return any(c <= costs[k] and v >= values[k] and (c, v) != pairs[k] for c, v in pairs)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_pareto_front_by_brute_force(seed):
-    rng = np.random.default_rng(seed)
-    cost, value = (list(map(float, rng.integers(0, 6, 15))) for _ in range(2))  # so few that many are equal
-    front = tradeoff.pareto(cost, value)
-    assert list(front) == [not is_beaten(cost, value, k) for k in range(15)]
-
-
-def test_a_point_without_a_number_is_on_no_front():
-    assert list(tradeoff.pareto([1, math.nan, 2], [0.5, 0.9, math.nan])) == [True, False, False]
-    assert list(tradeoff.pareto([], [])) == []
 
 
 def test_our_cells_stand_beside_both_sources():
