@@ -29,7 +29,9 @@ def predict(config: PredictConfig) -> int:
     Raises UserError where there is no such model, or no picture.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, of whatever encoding
+        sys.stdin.reconfigure(errors="surrogateescape", newline="")  # names are bytes, of whatever encoding
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal's encoding lacks a letter
     paths = asking.files(config.pictures, sys.stdin)
     asked = _of_mlflow(config) if config.model.startswith(MODEL_PREFIXES) else asking.of_file(config.model)
     asked = asked.rejecting(config.reject)

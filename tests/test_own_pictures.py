@@ -167,3 +167,12 @@ def test_a_picture_that_is_added_later_begins_new_studies_and_alone_is_computed(
     assert len(optuna.get_all_study_names(f"sqlite:///{folder}/optuna.db")) == 2
     said = capsys.readouterr().err
     assert re.search(r"features train \S+: \d+ of \d+ pictures are known from earlier tables, [01] are new", said)
+
+
+def test_classes_that_are_easily_told_apart_are_answered(folder):
+    for name, first in (("train", 0), ("val", 200), ("test", 100)):
+        write(folder / "pics" / name, plain, first)
+    sweep(folder / "pics", "--epochs=30", "--trials=4")
+    (cell,) = tracking.connect("alpharho").search("tags.`alpharho.kind` = 'cell'")
+    assert cell.metrics["test_top1"] > 0.95
+    assert cell.metrics["test_answered"] > 0.85

@@ -207,6 +207,7 @@ class CellSearch:
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
         fit, judged = winner.user_attrs[FIT], self._judged(config, winner)
         calibration = {field.name: judged[field.name] for field in dataclasses.fields(Calibration)}
+        calibration["temperature"] *= trainer.spread(final.best) / judged["spread"]
         model = trainer.model(final.best, calibration["temperature"])
         validation = self._validation(judged["val_right"])
         self._driver.lock.check()
@@ -257,7 +258,7 @@ class CellSearch:
 
     def _judged(self, config: TrainConfig, winner: FrozenTrial) -> dict[str, Any]:
         """As its task told it; or by training it anew, where its task was run again and another was the best."""
-        if "val_right" in winner.user_attrs[FIT]:
+        if "spread" in winner.user_attrs[FIT]:
             return winner.user_attrs[FIT]
         (again,) = self.trainer.fit([config])
         again.require_finite()

@@ -62,7 +62,7 @@ class Outcome:
             best_epoch (from 1), best_val_top1, best_val_balanced_top1 and val_loss (at the best epoch), failure (why it
             is worthless, or empty), seconds (its share of the task's), started and ended (of the task, seconds since
             1970), epoch_ends (the same, of each epoch; only of networks), device; and of the best of a task, which may
-            be the winner, temperature and reject_below (see Calibration), and val_right (see packed).
+            be the winner, temperature and reject_below (see Calibration), spread (see Trainer), val_right (see packed).
         rungs: what successive halving keeps with it.
     """
 
@@ -163,9 +163,13 @@ def untrained(trainer: Trainer, aim: Aim) -> Outcome | None:
 
 
 def judged(trainer: Trainer, fit: Fit[Any]) -> dict[str, Any]:
-    """temperature, reject_below and val_right: what the validation pictures say of what was trained."""
+    """temperature, reject_below, spread and val_right: what pictures say of what was trained."""
     logits, labels = trainer.validated(fit.best)
-    return {**dataclasses.asdict(calibrate(logits, labels)), "val_right": packed(logits.argmax(axis=1) == labels)}
+    return {
+        **dataclasses.asdict(calibrate(logits, labels)),
+        "spread": trainer.spread(fit.best),
+        "val_right": packed(logits.argmax(axis=1) == labels),
+    }
 
 
 def packed(right: np.ndarray) -> str:

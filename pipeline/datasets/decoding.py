@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 VERSION = "4"  # a part of every feature table's key: raise it when a picture comes out otherwise
 HEADER = 32  # bytes, of which `kind_of` wants no more
 EXTRA = "pillow-heif"  # reads HEIC, which Pillow does not
+GET_EXTRA = "uv pip install --require-hashes -r requirements-heic.txt"
 
 # A JPEG is scaled down, by 2, 4 or 8, as far as its shorter side keeps so many px. Networks see 299 at most, resized
 # without averaging, which aliases: features of what is scaled before are nearer to those of a properly averaged picture

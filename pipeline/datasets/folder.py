@@ -73,9 +73,12 @@ def _table(path: str) -> Path:
 def _tell(listing: Listing) -> None:
     for line in listing.notes:
         progress.note(line)
-    if listing.passed_over:
-        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(listing.passed_over.items()))
-        progress.note(f"{sum(listing.passed_over.values())} files passed over, which are no pictures: {kinds}")
+    heic = {ending: count for ending, count in listing.passed_over.items() if decoding.EXTRA in ending}
+    others = {ending: count for ending, count in listing.passed_over.items() if ending not in heic}
+    for kinds, why in ((others, "which are no pictures"), (heic, f"until {decoding.GET_EXTRA!r}")):
+        if kinds:
+            count, told = sum(kinds.values()), ", ".join(f"{count} {ending}" for ending, count in sorted(kinds.items()))
+            progress.note(f"{count} file{'s' if count > 1 else ''} passed over, {why}: {told}")
 
 
 def _grouping(group_by: str, root: Path) -> Callable[[Listed], str]:

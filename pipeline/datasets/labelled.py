@@ -86,7 +86,12 @@ def _rows(table: Path) -> list[dict[str, str]]:
                     f"Received: {', '.join(map(str, seen)) or 'no line'}. Try: name them so in its first line"
                 )
             return [{kind: row[name] or "" for kind, name in ours.items() if name is not None} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"wanted a CSV table of labels in UTF-8. Received: {table}, which is in another encoding. "
+            "Try: save it as 'CSV UTF-8'"
+        ) from error
+    except (OSError, csv.Error) as error:
         raise UserError(f"wanted a CSV table of labels. Received: {table} ({error}). Try: --labels FILE.csv") from error
 
 
@@ -101,10 +106,10 @@ def _dialect(table: Path) -> type[csv.Dialect]:
 
 
 def _part(given: str, table: Path, number: int) -> str:
-    name = given.strip().lower()
-    if name and name not in layouts.PARTS:
+    part = layouts.part_of(given)
+    if given.strip() and not part:
         raise UserError(
             f"wanted train, val or test in the column split of {table}. Received: {given!r} in line {number}. "
             "Try: leave it empty for what is to be dealt"
         )
-    return layouts.PARTS.get(name, "")
+    return part

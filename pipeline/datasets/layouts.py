@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ PARTS = {
     **{"train": "train", "training": "train", "test": "test", "testing": "test"},
     **{"val": "val", "valid": "val", "validation": "val"},
 }
+_PART = re.compile(r"(?:seg[_-])?([a-z]+?)(?:[_ -]?(?:set|data|images|imgs))?")  # training_set, seg_test
 # By content everything is known that is whole; these endings make a picture of what is not, so that it is named.
 ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"]
@@ -93,15 +95,25 @@ def by_folders(root: Path) -> Listing:
         notes.append(f"the pictures are taken from {inner}")
     parts = _parts(inner)
     dealt = {part: folder for part, folder in parts.items() if any(map(_holds_files, _folders(folder)))}
+    _require_classes_alone(parts)
     if "train" in dealt or "test" in dealt:
         _require_classes_in(inner, parts, dealt)
+        if beside := [one.name for one in _folders(inner) if not part_of(one.name)]:
+            notes.append(f"passed over, since they lie beside {' and '.join(dealt)}: {', '.join(beside)}")
         pictures = [one for part, folder in dealt.items() for one in _classes(folder, files, part)]
         _require_same(pictures, inner)
     elif parts and len(parts) == len(_folders(inner)):
         raise _flat(inner, parts)
     else:
         pictures = _classes(inner, files, "")
+        notes += _same_inside(inner)
     return Listing(root, tuple(pictures), files.passed_over, tuple(notes))
+
+
+def part_of(name: str) -> str:
+    """ "train", "val" or "test" by the name of a folder or a word in a table, in any capitals; empty for any other."""
+    named = _PART.fullmatch(name.strip().lower())
+    return PARTS.get(named[1], "") if named else ""
 
 
 def printable(name: str) -> str:
@@ -131,9 +143,10 @@ def _classes(folder: Path, files: Files, part: str) -> list[Listed]:
             "or name a table of labels with --labels FILE.csv"
         )
     if lacking := sorted({printable(one.name) for one in empty} - {one.label for one in found}):
+        wants = any(decoding.EXTRA in ending for ending in files.passed_over)
         raise UserError(
-            f"wanted pictures in every class folder. Received: none in {folder / lacking[0]}. "
-            "Try: add some, or remove the folder"
+            f"wanted pictures in every class folder. Received: none in {folder / lacking[0]}"
+            + (f", but HEIC. Try: {decoding.GET_EXTRA}" if wants else ". Try: add some, or remove the folder")
         )
     return sorted(found, key=lambda one: (one.label, one.file))
 
@@ -163,7 +176,7 @@ def _flat(root: Path, parts: Mapping[str, Path]) -> UserError:
 
 
 def _tables_seen(root: Path) -> str:
-    seen = sorted(path.name for path in root.rglob("*.csv"))
+    seen = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.csv"))
     return f" (there is {', '.join(seen[:3])})" if seen else ""
 
 
@@ -186,14 +199,41 @@ def _unpacked(root: Path) -> Path:
     """An archive's own folder, where `root` holds nothing but that."""
     folders = _folders(root)
     alone = len(folders) == 1 and not any(_kind(path) for path in root.iterdir() if path.is_file())
-    if alone and folders[0].name.lower() not in PARTS and len(_folders(folders[0])) >= 2:
+    if alone and not part_of(folders[0].name) and len(_folders(folders[0])) >= 2:
         return folders[0]
     return root
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """part -> folder; Kaggle's `valid` and `Test` as well."""
-    return {PARTS[low]: one for one in _folders(root) if (low := one.name.lower()) in PARTS}
+    """part -> folder; Kaggle's `valid`, `Test`, `training_set` and `seg_train/seg_train` as well."""
+    found = {}
+    for one in _folders(root):
+        if part := part_of(one.name):
+            inside = _folders(one)
+            found[part] = inside[0] if len(inside) == 1 and part_of(inside[0].name) == part else one
+    return found
+
+
+def _require_classes_alone(parts: Mapping[str, Path]) -> None:
+    """Raises UserError where a part is an export for object detection."""
+    for folder in parts.values():
+        inside = {one.name.lower() for one in _folders(folder)}
+        if inside == {"images", "labels"} or any(folder.glob("_annotations.*")) or any(folder.glob("_classes.csv")):
+            raise UserError(
+                f"wanted class folders in {folder}. Received: an export for object detection, or with several labels "
+                "for a picture. Try: export it for classification, at Roboflow as 'Folder Structure'"
+            )
+
+
+def _same_inside(root: Path) -> list[str]:
+    """A note where all class folders hold the same folders, which may be the classes."""
+    inside = [{one.name for one in _folders(folder)} for folder in _folders(root)]
+    if len(inside) < 2 or len(inside[0]) < 2 or any(one != inside[0] for one in inside):
+        return []
+    return [
+        f"each class folder of {root} holds the same folders, {', '.join(sorted(inside[0])[:3])}: if these are the "
+        f"classes, lay the pictures out as {LAYOUT}"
+    ]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -227,7 +267,7 @@ def walk(folder: Path) -> Iterator[Path]:
                     "Try: remove the link"
                 )
             yield from walk(entry)
-        else:
+        elif entry.is_file() or not entry.exists():  # a link that leads nowhere is named later; no pipes or devices
             yield entry
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -97,8 +98,12 @@ def files(given: Iterable[str], listed: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for name in given:
         if name == STANDARD_INPUT:
-            paths = [Path(line.rstrip("\r\n")) for line in listed if line.strip()]
+            text = "".join(listed)
+            # find -print0 ends each path by a zero, since a name may hold the end of a line.
+            lines = text.split("\0") if text.endswith("\0") else re.split(r"\r?\n", text)
+            paths = [Path(line) for line in lines if line.strip()]
             _require(bool(paths), "paths on standard input, one a line", "none")
+            _require(not any("\0" in line for line in lines), "paths on standard input, one a line", "a file's content")
         else:
             paths = _named(name)
         found |= dict.fromkeys(paths)
@@ -108,7 +113,7 @@ def files(given: Iterable[str], listed: Iterable[str]) -> list[Path]:
 def _named(name: str) -> list[Path]:
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):  # Path's own raises where a name is too long
-        inside = [one for one in sorted(path.rglob("*")) if _is_shown(one.relative_to(path)) and _is_picture(one)]
+        inside = [one for one in layouts.walk(path) if _is_picture(one)]
         _require(bool(inside), "a folder with pictures", f"{printable(name)}, which holds none")
         return inside
     if os.path.exists(path) or not glob.has_magic(name):
@@ -121,10 +126,6 @@ def _named(name: str) -> list[Path]:
 def _require(holds: bool, wanted: str, received: str) -> None:
     if not holds:
         raise UserError(f"wanted {wanted}. Received: {received}. Try: name pictures, or a folder that holds some")
-
-
-def _is_shown(inside: Path) -> bool:
-    return not any(part.startswith(".") for part in inside.parts)
 
 
 def _is_picture(path: Path) -> bool:

@@ -154,6 +154,7 @@ def kotlin_example(told: Mapping[str, Any]) -> str:
     """A function of some twenty lines."""
     output = _OUTPUTS["int8" if told["precision"] == "int8" else "float"].format(classes=told["output"]["shape"][1])
     text = _EXAMPLES.joinpath("Answer.kt.txt").read_text(encoding="utf-8")
+    text = text.replace("{below}", f"{told['reject_below']:.4f}")
     return text.replace("{side}", str(told["side"])).replace("{output}", output)
 
 

@@ -14,7 +14,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 KEPT = 0.95  # of the right answers on validation pictures have at least the confidence that is asked for
-LARGEST = 100.0  # temperature, and one over the smallest
+REACH = 100.0  # a temperature is looked for up to so many times the spread of the logits, and down to one of as many
+STEPS = 61  # of a first look
+FEW = 0.1  # of the pictures
+FARTHEST = 4.0  # that a picture may lie on the wrong side, in margins as half of the right ones have
 ROUNDING = 1e-6  # of a probability: models answer in single precision
 
 
@@ -33,8 +36,8 @@ class Calibration:
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """By logits (n, C), or log probabilities, of pictures that were not trained on, and their labels (n,)."""
-    (count, classes), logits = logits.shape, logits.astype(np.float64)
-    right = logits.argmax(axis=1) == labels
+    (count, classes), right = logits.shape, logits.argmax(axis=1) == labels
+    logits = _tamed(logits.astype(np.float64), labels)
     # Platt 1999, section 2.2: targets as if one more picture had been right and one wrong, or a head without a mistake
     # would be taken for infallible.
     others = 1 / ((count + 2) * (classes - 1))
@@ -45,9 +48,33 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
         """The mean over the pictures."""
         return float(-(targets * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1).mean())
 
-    bound = np.log(LARGEST)
-    found = minimize_scalar(crossentropy, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3})
+    middle = np.log(spread(logits) or 1.0)
+    looks = np.linspace(middle - np.log(REACH), middle + np.log(REACH), STEPS)
+    near, step = looks[np.argmin([crossentropy(look) for look in looks])], looks[1] - looks[0]
+    found = minimize_scalar(crossentropy, bounds=(near - step, near + step), method="bounded", options={"xatol": 1e-3})
     temperature = float(np.exp(found.x))
     confidence = np.exp(log_softmax(logits / temperature, axis=1).max(axis=1))
     below = np.quantile(confidence[right], 1 - KEPT, method="lower") if right.any() else 0.0
     return Calibration(temperature, max(0.0, float(below) - ROUNDING))
+
+
+def spread(logits: np.ndarray) -> float:
+    """How far logits (n, C) lie apart: the standard deviation within a picture, over all of them."""
+    return float((logits - logits.mean(axis=1, keepdims=True)).std()) if logits.size else 0.0
+
+
+def _tamed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The same, with no picture farther on the wrong side than FARTHEST, where it is FEW that are.
+
+    Where nearly all is told apart, one wrong label may lie a hundred times as far on the wrong side as all others lie
+    on the right one; by it alone every probability would become the same.
+    """
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    margins = logits[rows, labels] - others.max(axis=1)
+    if not (margins > 0).any():
+        return logits
+    bound = FARTHEST * np.median(margins[margins > 0])
+    excess = np.maximum(-margins / bound, 1.0)
+    return logits / excess[:, None] if np.mean(excess > 1) <= FEW else logits

@@ -8,6 +8,7 @@ is read in chunks, and those of a fold are taken away from those of all. One eig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,28 +121,44 @@ def discriminants(
 ) -> tuple[Head, ...]:
     """The discriminant of rows (n, d) with labels int (n,); or one for each of `folds`, int (n,), of all other rows.
 
-    Its shrinkage, and the temperature by which its probabilities are honest, are the best by leaving one out.
+    Its shrinkage is the best by leaving one out of all; so is the temperature by which its probabilities are honest,
+    by leaving one out of its own rows: the fewer they are, the larger its logits.
     """
     whole = Moments.of(features, labels, classes)
-    shrinkage, temperature = _settled(Discriminant(whole, balanced), whole.counts, features, labels, aim)
-    parts = [whole]
-    if folds is not None:
-        rows = [np.flatnonzero(folds == fold) for fold in range(int(folds.max()) + 1)]
-        parts = [whole - Moments.of(features[part], labels[part], classes) for part in rows]
-    found = [Discriminant(part, balanced).head(shrinkage) for part in parts]
-    return tuple(Head(head.kernel / temperature, head.bias / temperature) for head in found)
+    everything, of_whole = np.arange(len(labels)), Discriminant(whole, balanced)
+    shrinkage, temperature = _settled(of_whole, whole.counts, features, labels, everything, aim)
+    if folds is None:
+        return (_cooled(of_whole.head(shrinkage), temperature),)
+    found = []
+    for fold in range(int(folds.max()) + 1):
+        part, own = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        moments = whole - Moments.of(features[part], labels[part], classes)
+        discriminant = Discriminant(moments, balanced)
+        _same, temperature = _settled(discriminant, moments.counts, features, labels, own, aim, (shrinkage,))
+        found.append(_cooled(discriminant.head(shrinkage), temperature))
+    return tuple(found)
+
+
+def _cooled(head: Head, temperature: np.float32) -> Head:
+    return Head(head.kernel / temperature, head.bias / temperature)
 
 
 def _settled(
-    discriminant: Discriminant, counts: np.ndarray, features: np.ndarray, labels: np.ndarray, aim: Aim
+    discriminant: Discriminant,
+    counts: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    own: np.ndarray,
+    aim: Aim,
+    shrinkages: Sequence[float] = SHRINKAGES,
 ) -> tuple[float, np.float32]:
-    """Shrinkage and temperature."""
-    judges = np.flatnonzero(counts[labels] > 1)
+    """Shrinkage, one of those given, and temperature; by the rows `own`, which the discriminant is of."""
+    judges = own[counts[labels[own]] > 1]
     judges = judges[:: max(1, -(-len(judges) // JUDGED_BY))]
     if not len(judges):
         return 1.0, np.float32(1)
     truth, rows = labels[judges], features[judges]
     weights = 1 / counts[truth] if aim == "balanced_top1" else np.ones(len(judges))
-    logits = {shrinkage: discriminant.leave_one_out(rows, truth, shrinkage) for shrinkage in SHRINKAGES}
-    best = max(SHRINKAGES, key=lambda shrinkage: weights @ (logits[shrinkage].argmax(axis=1) == truth))
+    logits = {shrinkage: discriminant.leave_one_out(rows, truth, shrinkage) for shrinkage in shrinkages}
+    best = max(shrinkages, key=lambda shrinkage: weights @ (logits[shrinkage].argmax(axis=1) == truth))
     return best, np.float32(calibrate(logits[best], truth).temperature)

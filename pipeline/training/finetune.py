@@ -111,6 +111,10 @@ class NetworkTrainer:
             probabilities = network.predict(self._batches(config, val, training=False), verbose=0)
         return np.log(np.maximum(probabilities, SMALLEST)), self._dataset.train.labels[val]
 
+    def spread(self, trained: Network) -> float:
+        """Not told: it would take another pass over the pictures."""
+        return 1.0
+
     def model(self, trained: Network, temperature: float = 1.0) -> keras.Model:
         """uint8 pictures of any size -> probabilities, in single precision however it was trained."""
         *convolutions, kernel, bias = trained

@@ -19,10 +19,12 @@ from pipeline.networks import backbones
 from pipeline.networks.backbones import Backbone
 from pipeline.shell.errors import UserError
 from pipeline.training import heads, schedules, starts
+from pipeline.training.calibration import spread
 from pipeline.training.fit import Fit, Watch, go_on, scores_of
 from pipeline.training.heads import Head, Heads, Samples
 from pipeline.training.scaling import Scaling
 
+SPREAD_OF = 5000
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
 
 
@@ -111,6 +113,17 @@ class HeadTrainer:
         logits = np.empty_like(found)
         logits[np.argsort(self._folds, kind="stable")] = found
         return logits, self._labels
+
+    def spread(self, trained: Heads) -> float:
+        """See calibration.spread: of the logits of up to SPREAD_OF pictures that all of `trained` were trained on."""
+        every = max(1, len(self.train_samples.labels) // SPREAD_OF)
+        features = np.asarray(self.train_samples.features[::every])
+        folds = None if self.train_samples.folds is None or len(trained) == 1 else self.train_samples.folds[::every]
+        found = []
+        for fold, head in enumerate(self._on_scaled(trained)):
+            own = features if folds is None else features[folds != fold]
+            found.append(spread(own @ head.kernel + head.bias))
+        return float(np.mean(found))
 
     def model(self, trained: Heads, temperature: float = 1.0) -> keras.Model:
         """Of the one head: uint8 pictures of any size -> probabilities, of logits divided by `temperature`."""

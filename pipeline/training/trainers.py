@@ -45,6 +45,11 @@ class Trainer(Protocol):
     def validated(self, trained: Any) -> tuple[np.ndarray, np.ndarray]:
         """Logits (n, C), or log probabilities, of the pictures that a fit's `best` was validated on; labels (n,)."""
 
+    def spread(self, trained: Any) -> float:
+        """How far the logits of training pictures lie apart, above 0: a temperature of one fit, by which it is
+        multiplied for another, goes with it.
+        """
+
     def model(self, trained: Any, temperature: float = 1.0) -> keras.Model:
         """Of a refit's `best`, or of a fit's without folds: uint8 pictures of any size -> probabilities."""
 

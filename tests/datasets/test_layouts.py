@@ -20,7 +20,15 @@ def load(path: Path, **settings: object) -> datasets.Dataset:
     return datasets.load(DataConfig(dataset=f"folder:{path}", **settings))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "TESTING")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "Test"),
+        ("training", "TESTING"),
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+    ],
+)
 def test_parts_in_any_capitals(tmp_path, names):
     write(tmp_path / names[0], cat=3, dog=3)
     write(tmp_path / names[1], cat=1, dog=2)
@@ -97,7 +105,53 @@ def test_heic_without_its_package_names_it(tmp_path, capsys, monkeypatch):
     write(tmp_path, cat=5, dog=5)
     (tmp_path / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     load(tmp_path)
-    assert "1 .heic, which wants the package pillow-heif" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        "1 file passed over, until 'uv pip install --require-hashes -r requirements-heic.txt': 1 .heic, which" in said
+    )
+
+
+def test_class_folders_of_heic_alone_name_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(layouts.decoding, "reads_heic", lambda: False)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    with pytest.raises(UserError, match=r"none in .*cat, but HEIC\. Try: uv pip install .*requirements-heic\.txt"):
+        load(tmp_path)
+
+
+def test_what_lies_beside_the_parts_is_told(tmp_path, capsys):
+    write(tmp_path / "seg_train" / "seg_train", cat=3, dog=3)
+    write(tmp_path / "seg_test" / "seg_test", cat=1, dog=2)
+    write(tmp_path, seg_pred=4)
+    assert load(tmp_path).class_names == ("cat", "dog")
+    assert "passed over, since they lie beside test and train: seg_pred" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seen", ["images", "_annotations.coco.json", "_classes.csv"])
+def test_an_export_for_detection_is_refused_with_the_way(tmp_path, seen):
+    for part in ("train", "valid", "test"):
+        if seen == "images":
+            write(tmp_path / part, images=3)
+            (tmp_path / part / "labels").mkdir()
+        else:
+            write(tmp_path, **{part: 3})
+            (tmp_path / part / seen).write_text("{}")
+    with pytest.raises(UserError, match=r"an export for object detection.*Try: .*'Folder Structure'"):
+        load(tmp_path)
+
+
+def test_class_folders_with_the_same_folders_inside_are_told(tmp_path, capsys):
+    for fold in ("one", "two"):
+        write(tmp_path / fold, cat=5, dog=5)
+    assert load(tmp_path).class_names == ("one", "two")
+    assert "holds the same folders, cat, dog: if these are the classes" in capsys.readouterr().err
+
+
+def test_a_pipe_is_no_picture_and_holds_up_nobody(tmp_path):
+    write(tmp_path, cat=5, dog=5)
+    os.mkfifo(tmp_path / "cat" / "pipe.jpg")
+    assert len(load(tmp_path).train) + len(load(tmp_path).test) == 10
 
 
 def test_one_class_in_two_normalisations(tmp_path):

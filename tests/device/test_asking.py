@@ -41,6 +41,15 @@ def test_files_patterns_and_standard_input_each_once(shots):
     assert names("-", listed="shots/b.png\n\nx=1 é.jpg\r\n") == ["shots/b.png", "x=1 é.jpg"]
 
 
+def test_paths_that_end_by_a_zero_may_hold_anything(shots):
+    assert names("-", listed="shots/b.png\0two\nlines.png\0") == ["shots/b.png", "two\nlines.png"]
+
+
+def test_a_pictures_content_is_no_list_of_paths(shots):
+    with pytest.raises(UserError, match=r"Received: a file's content\."):
+        names("-", listed="\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n")
+
+
 def test_a_name_with_the_signs_of_a_pattern_is_a_file(shots):
     (shots / "b.png").rename(shots / "[b].png")
     assert names("shots/[b].png") == ["shots/[b].png"]

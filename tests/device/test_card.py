@@ -71,15 +71,33 @@ def test_it_can_be_read_by_people(folder):
 def test_the_python_example_gives_the_answers_of_the_card(told, folder):
     """As somebody would who has the file and its card alone, on pictures of another size, too."""
     program = card.python_example(STEM)
-    assert len(program.splitlines()) <= 26
+    assert len(program.splitlines()) <= 30
     (folder / "answer.py").write_text(program)
-    Image.fromarray(np.full((300, 200, 3), 255, np.uint8)).save(folder / "white.png")
     for one in told["examples"][:2]:
         command = [sys.executable, "answer.py", one["file"]]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         best = one["top"][0]
         expected = best["class"] if best["probability"] >= told["reject_below"] else "none of these"
         assert done.stdout.split("\n")[0] == f"{expected} {best['probability']:.3f}"
+
+
+def test_the_python_example_lays_what_is_transparent_over_white(folder):
+    (folder / "answer.py").write_text(card.python_example(STEM))
+    ink = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
+    seen = 255 - ink  # black, of which so much is seen
+    Image.fromarray(np.stack([np.zeros_like(ink)] * 3 + [seen], axis=-1)).save(folder / "clear.png")
+    Image.fromarray(ink).convert("RGB").save(folder / "opaque.png")
+    said = [
+        subprocess.run(
+            [sys.executable, "answer.py", name], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        for name in ("clear.png", "opaque.png")
+    ]
+    assert said[0] == said[1]
+
+
+def test_the_kotlin_example_says_where_none_is_the_answer(told):
+    assert f"below {told['reject_below']:.4f}f, the answer is none" in card.kotlin_example(told)
 
 
 def test_the_caveat_of_imagenet_stands_on_cards_of_dogs(folder):

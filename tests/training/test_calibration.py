@@ -41,3 +41,22 @@ def test_a_head_that_is_always_right_is_not_taken_for_infallible():
 
 def test_a_head_that_is_never_right_withholds_nothing():
     assert calibrate(np.eye(4) * 10, np.array([1, 2, 3, 0])).reject_below == 0
+
+
+def test_what_is_told_apart_widely_or_narrowly_is_calibrated_alike():
+    logits, labels = drawn(1.5)
+    plain = calibrate(logits, labels)
+    for scale in (1e-6, 1e5):
+        found = calibrate(scale * logits, labels)
+        assert found.temperature == pytest.approx(scale * plain.temperature, rel=0.01)
+        assert found.reject_below == pytest.approx(plain.reject_below, abs=0.002)
+
+
+def test_one_wrong_label_far_off_does_not_make_all_probabilities_the_same():
+    logits = np.tile([[6.0, 0.0], [0.0, 6.0]], (20, 1))
+    labels = np.tile([0, 1], 20)
+    logits[0] *= 200
+    labels[0] = 1
+    found = calibrate(logits, labels)
+    assert 1 / (1 + np.exp(-6 / found.temperature)) > 0.75
+    assert 0.5 < found.reject_below < 0.95

@@ -191,3 +191,19 @@ def test_an_untrained_backbone_is_refused(dataset, tmp_path):
     config = dataclasses.replace(CONFIG, weights=str(tmp_path / "drawn.weights.h5"), work_dir=str(tmp_path))
     with pytest.raises(UserError, match="every picture has the same features"):
         HeadTrainer(config, dataset)
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_the_spread_is_of_the_logits_of_pictures_that_were_trained_on(dataset, tmp_path, folds):
+    many = HeadTrainer(dataclasses.replace(CONFIG, work_dir=str(tmp_path)), dataset, folds=folds)
+    (fit,) = many.fit([CONFIG])
+    told = many.spread(fit.best)
+    own = datasets.folds(dataset.train, folds, CONFIG.seed) if folds > 1 else None
+    rows = np.arange(len(dataset.train)) if folds > 1 else datasets.cut(dataset.train, CONFIG.val_fraction, 0)[0]
+    found = []
+    for fold, head in enumerate(fit.best):
+        logits = many.table.features[rows if own is None else own != fold] @ head.kernel + head.bias
+        found.append((logits - logits.mean(axis=1, keepdims=True)).std())
+    assert told == pytest.approx(np.mean(found), rel=1e-3)
+    louder = tuple(type(head)(3 * head.kernel, 3 * head.bias) for head in fit.best)
+    assert many.spread(louder) == pytest.approx(3 * told, rel=1e-3)

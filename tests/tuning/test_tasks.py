@@ -44,6 +44,9 @@ class Learner:
         """`trained` is the index of its config: so many of five answers are right, and none is surer than another."""
         return 3 * np.eye(2)[[0] * trained + [1] * (5 - trained)], np.zeros(5, int)
 
+    def spread(self, trained: int) -> float:
+        return 1.0 + trained
+
 
 def run(trainer: Learner, pruner: str = "none", **options: object):
     """The outcomes, what was told, and the trials."""
@@ -69,6 +72,7 @@ def test_a_finished_trial_is_worth_its_best_epoch_and_keeps_its_curves():
 
 def test_of_the_best_of_a_task_alone_it_is_told_what_validation_pictures_say():
     outcomes, _told, _trials = run(Learner([0.1, 0.3, 0.3, 0.2]))
+    assert [found.fit.get("spread") for found in outcomes] == [None, 2.0, None, None]
     assert [found.fit.get("val_right") for found in outcomes] == [None, packed([1, 0, 0, 0, 0]), None, None]
     expected = calibrate(*Learner([]).validated(1))
     assert outcomes[1].fit["temperature"] == expected.temperature
