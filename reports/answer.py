@@ -14,6 +14,8 @@ from reports.figures.labels import cell_label, millions, points
 from reports.tables import Tables
 from reports.tables.compared import TEST, UNTRAINED, VAL, against
 
+FEW_KEPT = 0.8  # of the right answers; 0.95 is what validation promises
+
 Kind = Literal["text", "pct", "interval", "points", "gain", "millions", "count"]
 
 
@@ -132,6 +134,7 @@ def _of_one(cells: pd.DataFrame, pairs: pd.DataFrame, margin: float) -> list[str
         f"{cell_label(best['cell'])} {rank}: {_score(best)} %{_pictures(best['test_pictures'])} with {_cost(best)}."
     ]
     sentences += [sentence for sentence in (_enough(tested, best, pairs, margin), _told_apart(pairs)) if sentence]
+    sentences += [sentence] if (sentence := _withheld(best)) else []
     for source in ("paper", "replication"):
         deltas = tested[f"delta_{source}"].dropna()
         if len(deltas):
@@ -139,6 +142,17 @@ def _of_one(cells: pd.DataFrame, pairs: pd.DataFrame, margin: float) -> list[str
             span = low if low == high else f"{low} to {high}"
             sentences.append(f"Against the {source}: {span} points; the protocols differ, see below.")
     return sentences
+
+
+def _withheld(best: pd.Series) -> str:
+    """Where many right answers are none: validation promised that next to all of them are given."""
+    kept = best["test_answered"] * best["test_top1_answered"] / best["test_top1"]
+    if not kept < FEW_KEPT:  # NaN where nothing is told of it
+        return ""
+    return (
+        f"Of its right test answers only {100 * kept:.0f} % are given: the others lie below a probability of "
+        f"{best['reject_below']:.2f} and count as none of these. --reject 0 gives all."
+    )
 
 
 def _enough(tested: pd.DataFrame, best: pd.Series, pairs: pd.DataFrame, margin: float) -> str:

@@ -151,3 +151,11 @@ def test_each_sweep_has_its_headline():
 def test_nothing_tested_and_no_cell_are_said():
     assert headline(frame(UNKNOWN)) == ["No cell has been tested yet."]
     assert headline(frame(CELL)[:0]) == ["There are no cells yet."]
+
+
+def test_right_answers_that_are_withheld_are_told():
+    said = "Of its right test answers only 51 % are given: the others lie below a probability of 0.40"
+    assert not any("are given" in sentence for sentence in headline(frame(CELL)))
+    assert any(sentence.startswith(said) for sentence in headline(frame({**CELL, "test_answered": 0.5})))
+    unknown = {**CELL, **dict.fromkeys(("reject_below", "test_answered", "test_top1_answered"), math.nan)}
+    assert not any("are given" in sentence for sentence in headline(frame(unknown)))
