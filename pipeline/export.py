@@ -40,7 +40,7 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     LiteRT does not know.
     """
     from pipeline import datasets
-    from pipeline.device import card, files
+    from pipeline.device import card, files, handheld
     from pipeline.device.contract import Contract
     from pipeline.tracking import records
 
@@ -72,6 +72,9 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
         tracker.log_metrics(run_id, {**one.as_metrics(), EXPORTED: 1.0})
         for ending in (".tflite", ".json", ".md"):
             tracker.log_file(run_id, one.path.with_suffix(ending), FOLDER)
+    if config.web:
+        folder = Path(config.output, handheld.FOLDER)
+        handheld.write([one.path for one in checks], folder, config.runtime, Path(trained.work_dir, "litert.js"))
     return checks
 
 
@@ -86,8 +89,9 @@ def _answers(model: keras.Model, trained: TrainConfig, dataset: Dataset, tracker
     return score(model, trained, dataset).answers
 
 
-def show(checks: Sequence[Check], margin: float) -> None:
-    """A table of the files, and a verdict of each."""
+def show(checks: Sequence[Check], margin: float, web: bool) -> None:
+    """A table of the files, a verdict of each, and what to try next; `web` is whether there is a page for phones."""
+    from pipeline.device import handheld
     from pipeline.device.check import milliseconds, verdict
 
     table = Table()
@@ -112,7 +116,11 @@ def show(checks: Sequence[Check], margin: float) -> None:
     taken = (
         min(good, key=lambda one: one.size) if good else min(checks, key=lambda one: (max(one.loss[0], 0), one.size))
     )
-    print(f"Files in {checks[0].path.parent}. Try: python -m pipeline.predict --model {taken.path} PICTURES")
+    print(f"Files in {taken.path.parent}. Try: python -m pipeline.predict --model {taken.path} PICTURES")
+    if web:
+        folder = taken.path.parent / handheld.FOLDER
+        command = f"python -m pipeline.serve --model {taken.path} --web {folder} --host 0.0.0.0"
+        print(f"A page for phones in {folder}. Try: {command}, and open this machine's address on the phone")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from pipeline.tracking import records
 
         checks = export(config, run_id, tracker)
-        show(checks, config.margin)
+        show(checks, config.margin, config.web)
         tags = tracker.tags(run_id)
         if caveat := imagenet_note(records.trained_config(run_id, tags).dataset, records.trained_weights(tags)):
             print(caveat)

@@ -26,9 +26,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = asking.of_file(config.model).rejecting(config.reject)
     limits = serving.Limits(config.max_bytes, config.max_pixels, config.max_waiting, config.timeout)
     server = serving.app(asked, Path(config.model).name, config.top, limits)
+    if config.web:
+        serving.add_page(server, Path(config.web))
     with _listening(config.host, config.port) as listener:
         host, port = listener.getsockname()[:2]
-        print(f"Answers on http://{host}:{port}/predict; Ctrl-C ends it", flush=True)
+        page = f", the page for phones on http://{host}:{port}/" if config.web else ""
+        print(f"Answers on http://{host}:{port}/predict{page}; Ctrl-C ends it", flush=True)
         uvicorn.Server(uvicorn.Config(server, log_level="warning", server_header=False)).run(sockets=[listener])
 
 

@@ -23,9 +23,12 @@ ARTIFACT = "report.html"
 
 
 def build(
-    tracker: Tracker, runs: Sequence[str], output: Path, margin: float = ReportConfig.margin
+    tracker: Tracker, runs: Sequence[str], output: Path, margin: float = ReportConfig.margin, measured: str = ""
 ) -> tuple[Path, list[str]]:
     """Writes the page about the sweeps `runs`, or about the newest one with results.
+
+    Args:
+        measured: CSV file with rows of devices, see device_rows.
 
     Returns its path, `output`, and what it says first.
 
@@ -33,11 +36,12 @@ def build(
 
     Raises UserError where there is no such sweep, or none at all, or `output` cannot be written.
     """
-    from reports import answer, page, tables  # here, since plotly and mlflow take seconds
+    from reports import answer, device_rows, page, tables  # here, since plotly and mlflow take seconds
 
+    of_devices = device_rows.read(measured)
     sweeps = tables.choose(tracker, runs)
     found = tables.read(tracker, sweeps, margin=margin)
-    text = page.render(found)
+    text = page.render(found, of_devices)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
@@ -64,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tracker = tracking.connect(config.experiment, make=False)
     if tracker.adopts and not tables.sweeps(tracker):  # `mlflow run` of a project whose sweeps were started without it
         tracker = tracking.connect(config.experiment, in_project=False, make=False)
-    page, answers = build(tracker, config.runs, Path(config.output), config.margin)
+    page, answers = build(tracker, config.runs, Path(config.output), config.margin, config.device_rows)
     print("\n".join([*answers, f"The report: {page}"]))
 
 

@@ -21,6 +21,8 @@ class FileRows(NamedTuple):
     rows: list[list[str]]
 
 
+NOTHING = FileRows([], [])
+
 _COLUMNS: dict[str, Callable[[Any], str]] = {
     "cell": lambda row: cell_label(row.cell),
     "format": lambda row: str(row.precision),

@@ -16,14 +16,15 @@ from markupsafe import Markup
 from pipeline.scoring.published import Published, load_published
 from reports import answer, contents, figures, file_table, trust
 from reports.contents import Plot
+from reports.file_table import NOTHING, FileRows
 from reports.notices import notices
 from reports.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(tables: Tables) -> str:
-    """The page's whole text."""
+def render(tables: Tables, measured: FileRows = NOTHING) -> str:
+    """The page's whole text; `measured` is of devices, see device_rows."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -45,6 +46,7 @@ def render(tables: Tables) -> str:
         differences=contents.differences(tables),
         files=contents.files(tables),
         file_rows=file_table.rows_of(tables.files),
+        measured=measured,
         processors=file_table.processors(tables.files),
         cells=contents.cells(tables),
         chosen=answer.best_cell(tables.cells) or 0,

@@ -45,6 +45,7 @@ FLOW = (
     "reports.trust",
     "reports.notices",
     "reports.file_table",
+    "reports.device_rows",
     "reports.page",
     "reports.build",
     "reports.choose",

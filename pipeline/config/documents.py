@@ -19,6 +19,8 @@ class ReportConfig:
     """the page, one file that needs no other"""
     margin: float = 1.0
     """points of top-1 that a cheaper cell may lose to the best, at most, to be called enough"""
+    device_rows: str = ""
+    """CSV of what was measured on devices, as the page of pipeline.export --web copies it"""
     experiment: str = DataConfig.experiment
     """MLflow experiment that holds them"""
 

@@ -30,6 +30,10 @@ class ExportConfig(EvaluateConfig):
     """of the files: float32, float16, int8"""
     output: str = "exported"
     """folder for the files"""
+    web: bool = False
+    """also write a page into OUTPUT/web that runs these files in the browser of a phone"""
+    runtime: str = ""
+    """folder with the two packages of LiteRT.js, as `npm pack` leaves them; none: npm fetches them, once"""
     calibration: int = 200
     """training pictures by which int8 is told the range of each layer"""
     margin: float = ReportConfig.margin
@@ -43,6 +47,7 @@ class ExportConfig(EvaluateConfig):
         require(bool(self.formats), "at least one format", spell(self.formats), "--formats float32,int8")
         require(len(set(self.formats)) == len(self.formats), "each format once", spell(self.formats))
         require(bool(self.output), "a folder for the files", self.output, "--output exported")
+        require(self.web or not self.runtime, "--runtime with --web", f"--runtime {self.runtime}")
         require(self.calibration >= 1, "calibration >= 1", self.calibration)
         check_margin(self.margin)
 
@@ -130,6 +135,8 @@ class ServeConfig:
     """of a picture; more is refused (413)"""
     max_waiting: int = 64
     """requests at once; further ones are refused (429)"""
+    web: str = ""
+    """a folder that pipeline.export --web wrote, which is served at /"""
     timeout: float = 30.0
     """seconds that a request may wait for its answer (503)"""
 

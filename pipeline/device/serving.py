@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -21,11 +22,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
 
 from pipeline.datasets import decoding
-from pipeline.device import telling
+from pipeline.device import handheld, telling
 from pipeline.device.asking import Asked
-from pipeline.shell.errors import first_line
+from pipeline.shell.errors import UserError, first_line
 
 MOST_PICTURES = 64  # of one request
 ONE_PICTURE = ("image/", "application/octet-stream")  # how the content type of a body may begin that is a picture
@@ -133,6 +135,16 @@ def app(asked: Asked, name: str, top: int, limits: Limits) -> FastAPI:
         return JSONResponse({"model": name, "answers": answers})
 
     return server
+
+
+def add_page(server: FastAPI, folder: Path) -> None:
+    """Serves `folder`, which pipeline.export --web wrote, at /. Raises UserError where it is none."""
+    if not (folder / handheld.MODELS).is_file():
+        raise UserError(
+            f"wanted a folder that pipeline.export --web wrote. Received: {folder}, which holds no {handheld.MODELS}. "
+            "Try: --web exported/web"
+        )
+    server.mount("/", StaticFiles(directory=folder, html=True))
 
 
 _BODY = {

@@ -14,6 +14,7 @@ import pytest
 from pipeline.config import Cell
 from reports import page, tables
 from reports.figures.frames import outputs
+from reports.file_table import FileRows
 from tests.reports.report_samples import CELLS, DOGS, ODD_NAMES, sample_store, write_sweep
 
 FILE = {
@@ -180,6 +181,14 @@ def test_files_of_cells_stand_in_a_table_and_two_figures(tracker):
     assert "1.0-224int82.1685.8 [83.7, 87.6]0.4 [-0.3, 1.2]2.42.61913" in section
     assert "Pixel 3: what others published" in section
     assert {"files-bytes", "files-p50-ms"} <= {value for _tag, name, value in parsed.attributes if name == "id"}
+
+
+def test_what_was_measured_on_devices_stands_on_the_page(tracker):
+    sweep = write_sweep(tracker)
+    measured = FileRows(["device", "ms"], [["a <phone>", "3.1"]])
+    text = Parsed(page.render(tables.read(tracker, [sweep]), measured)).text
+    assert "Measured on devices" in text
+    assert "a <phone>3.1" in text
 
 
 def test_a_caveat_stands_beside_the_answer(tracker):
