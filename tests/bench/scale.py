@@ -99,7 +99,13 @@ def sweep(work: Path, pictures: Path, models: Path, asked: argparse.Namespace) -
     """Prepares and sweeps; the times, as time.time(), at which the first was begun, the second was, and it was done."""
     work.mkdir()
     data = f"--dataset=folder:{pictures}"
-    grid = ("--alphas=1.0,0.75", "--resolutions=224,192", f"--trials={asked.trials}", f"--epochs={asked.epochs}")
+    grid = (
+        "--alphas=1.0,0.75",
+        "--resolutions=224,192",
+        f"--trials={asked.trials}",
+        f"--epochs={asked.epochs}",
+        "--export=none",
+    )
     marks = [time.time()]
     for command in (("-m", "pipeline.prepare", data), (str(OPTIMIZE), data, *grid)):
         run(work, *command, KERAS_HOME=str(models.parent))

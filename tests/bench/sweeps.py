@@ -21,9 +21,12 @@ from tests.bench import real_pictures
 
 ROOT = Path(__file__).parents[2]
 OPTIMIZE = ROOT / "tuning" / "optimize.py"
-DIGITS = ("--dataset=digits", "--weights=tiny")
+DIGITS = ("--dataset=digits", "--weights=tiny", "--export=none")
 FOUR = (*DIGITS, "--alphas=0.25,0.5", "--resolutions=48,96", "--trials=24")
-DOGS = ("--dataset=stanford_dogs", f"--data_dir={real_pictures.DATA_DIR}", "--alphas=0.75", "--resolutions=224")
+DOGS = (
+    *("--dataset=stanford_dogs", f"--data_dir={real_pictures.DATA_DIR}"),
+    *("--alphas=0.75", "--resolutions=224", "--export=none"),
+)
 PRUNERS = ("none", "median", "hyperband", "successive_halving")
 
 
