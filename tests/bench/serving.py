@@ -39,7 +39,8 @@ def main(file: str, folder: str) -> None:
     size = np.mean([len(picture) for picture in pictures])
     print(
         f"{CLIENTS} clients for {SECONDS:.0f} s, {len(pictures)} pictures of {size / 1e3:,.0f} kB: "
-        f"{len(answers):,} answers, {failed} failed, {len(answers) / SECONDS:,.0f} a second; ms: p50 {half:.0f}, p99 {most:.0f}; "
+        f"{len(answers):,} answers, {failed} failed, {len(answers) / SECONDS:,.0f} a second; "
+        f"ms: p50 {half:.0f}, p99 {most:.0f}; "
         f"memory {before / 1e6:.0f} -> {after / 1e6:.0f} MB"
     )
 
