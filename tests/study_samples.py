@@ -7,7 +7,7 @@ from collections.abc import Callable
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.config import SweepConfig
-from tuning import enqueued, rounds, search_space, studies
+from tuning import enqueued, rounds, search_space, stopping, studies
 from tuning.storage import open_storage
 from tuning.studies import CellStudy
 from tuning.tasks import Outcome
@@ -50,7 +50,7 @@ def run_round(
     writes: int = 1000,
 ) -> list[FrozenTrial]:
     """Draws the next round and writes what `outcome` says of the first `writes` of its trials; what was written."""
-    left = studies.left(study.trials, config.trials)
+    left = stopping.left(study.trials, config.trials)
     waiting, _refused = enqueued.look(study, SPACE)
     current = rounds.next_round(study.ended, left, config.round_size, config.freeze_conv, waiting)
     written: list[FrozenTrial] = []

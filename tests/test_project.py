@@ -56,6 +56,7 @@ FLOW = (
     "tuning.search_space",
     "tuning.importance",
     "tuning.storage",
+    "tuning.stopping",
     "tuning.studies",
     "tuning.enqueued",
     "tuning.sampling",

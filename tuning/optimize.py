@@ -37,10 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with driver_lock(config.storage) as lock, explained(config.storage):
         storage = open_storage(config.storage)
+        trials = f"up to {config.most_trials}" if config.trials == "auto" else config.trials
         several = "s" if len(config.cells) > 1 else ""
-        progress.note(
-            f"{len(config.cells)} cell{several} x {config.trials} trials of {config.dataset}, in {config.storage}"
-        )
+        progress.note(f"{len(config.cells)} cell{several} x {trials} trials of {config.dataset}, in {config.storage}")
         # These import mlflow and tensorflow, which takes many seconds: what is wrong with the flags was said before.
         from pipeline import tracking
         from pipeline.networks import devices

@@ -16,7 +16,7 @@ from pipeline.config import SweepConfig, TrainConfig, as_params
 from pipeline.shell.errors import UserError
 from pipeline.tracking import Outage, TrialRun, records
 from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, REPEATS, STATE_TAG, Status
-from tuning import search_space, studies
+from tuning import search_space, stopping, studies
 from tuning.studies import FIT, INDEX, CellStudy, failure
 from tuning.tasks import Epoch, kept_curves
 
@@ -172,9 +172,9 @@ class Publisher:
 
 def is_finished(study: CellStudy, config: SweepConfig, tracker: Tracker) -> bool:
     """Whether all trials are done, the winner is tested and repeated, and the run that MLflow has says so."""
-    run_id = run_of(study, tracker) if study.is_tested(config.trials) else ""
+    run_id = run_of(study, tracker) if study.is_tested(config) else ""
     found = tracker.metrics(run_id) if run_id else {}
-    return found.get(studies.TESTED) == studies.done(study.trials) and found.get(REPEATS, 0) >= config.repeats
+    return found.get(studies.TESTED) == stopping.done(study.trials) and found.get(REPEATS, 0) >= config.repeats
 
 
 def run_of(study: CellStudy, tracker: Tracker) -> str:

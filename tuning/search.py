@@ -26,7 +26,7 @@ from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, EXPORTED, REPEATS, V
 from pipeline.training import repeats
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
-from tuning import enqueued, rounds, search_space, studies, tasks
+from tuning import enqueued, rounds, search_space, stopping, studies, tasks
 from tuning.driver import Driver, Steps
 from tuning.executors import InlineExecutor, TaskError
 from tuning.extraction import require_seen, run_on
@@ -66,7 +66,7 @@ class CellSearch:
     def _rounds(self) -> Steps[None]:
         """Until the total is reached."""
         config, study = self._driver.config, self.study
-        left = studies.left(study.trials, config.trials)
+        left = study.left(config)
         if not left:
             return
         trainer, epochs = self.trainer, self._base.epochs
@@ -75,11 +75,11 @@ class CellSearch:
                 study.add(0, start.as_trial(None, 0, (0, 1)))
                 advance(epochs)
             while current := self._next_round():
-                before = studies.left(study.trials, config.trials)
+                before = study.left(config)
                 advanced = yield from self._run_round(current, advance)
                 self.publisher.deliver()
                 # Trials that diverged are drawn anew, and heads that were trained again for company count for nothing.
-                advance((before - studies.left(study.trials, config.trials)) * epochs - advanced)
+                advance((before - study.left(config)) * epochs - advanced)
 
     def _finish(self) -> Steps[None]:
         """Trains and tests the best model, and closes the cell's run.
@@ -89,7 +89,7 @@ class CellSearch:
         self.publisher.settle()
         run_id, trials = self.publisher.run_id, self.study.trials
         try:
-            if self._tracker.metrics(run_id).get(studies.TESTED) != studies.done(trials):
+            if self._tracker.metrics(run_id).get(studies.TESTED) != stopping.done(trials):
                 yield from self._test_winner(run_id, trials)
             if self._tracker.metrics(run_id).get(REPEATS, 0) < self._driver.config.repeats:
                 self._repeat_winner(run_id, trials)
@@ -99,7 +99,8 @@ class CellSearch:
         self._tracker.log_table(run_id, importances(trials), "importance.csv")
         trained = sum(trial.user_attrs[FIT]["seconds"] for trial in trials)
         self._tracker.log_metrics(run_id, {"seconds": self._seconds + trained})
-        self.study.keep(studies.TESTED, studies.done(trials))
+        self.study.keep(studies.TOTAL, self.study.total(self._driver.config))
+        self.study.keep(studies.TESTED, stopping.done(trials))
         self._tracker.close(run_id)
 
     def mend(self) -> None:
@@ -139,7 +140,7 @@ class CellSearch:
         waiting, refused = enqueued.look(study, self._space)
         for reason in refused:
             progress.note(f"{study.name}: refused {reason}")
-        left = studies.left(study.trials, config.trials)
+        left = study.left(config)
         return rounds.next_round(study.ended, left, config.round_size, config.freeze_conv, waiting)
 
     def _run_round(self, current: Round, advance: Callable[[int], None]) -> Steps[int]:
@@ -217,7 +218,7 @@ class CellSearch:
         self._tracker.log_params(run_id, {**fixed, "cell": self._base.cell.name})
         found = {
             **({name: getattr(config, name) for name in drawn} if winner.params else {}),
-            **{f"trials_{state}": number for state, number in studies.count(trials).items()},
+            **{f"trials_{state}": number for state, number in stopping.count(trials).items()},
             **{name: fit[name] for name in ("best_val_top1", "best_val_balanced_top1")},
             **calibration,
             "best_trial": winner.user_attrs[INDEX],
@@ -231,7 +232,7 @@ class CellSearch:
         self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
         earlier = {REPEATS: 0.0, EXPORTED: 0.0}  # those of an earlier winner do not count
-        tested = {studies.TESTED: studies.done(trials), **earlier}
+        tested = {studies.TESTED: stopping.done(trials), **earlier}
         self._make_test_features(model)
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)
         self._keep_features(trainer.backbone, [dataset.test.digest])

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipeline.config import StatusConfig
 from pipeline.shell import cli, progress
-from tuning import studies
+from tuning import stopping, studies
 from tuning.storage import explained, open_existing
 
 
@@ -34,14 +34,14 @@ def status_table(storage: RDBStorage) -> Table:
         trials = list(filter(studies.is_own, everything))
         waiting = sum(trial.state == TrialState.WAITING for trial in everything)
         total = study.user_attrs.get(studies.TOTAL)
-        counts = studies.count(trials)
+        counts = stopping.count(trials)
         counts["failed"] += sum(trial.state == TrialState.FAIL and not studies.is_own(trial) for trial in everything)
         values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
         shown.add_row(
             name,
             *map(str, counts.values()),
             str(waiting),
-            "-" if total is None else str(studies.left(trials, total)),
+            "-" if total is None else str(stopping.left(trials, total)),
             f"{100 * max(values):.1f}" if values else "-",
         )
     return shown

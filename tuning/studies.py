@@ -11,7 +11,6 @@ import copy
 import hashlib
 import json
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import OF_FINETUNING, Cell, SweepConfig, TrainConfig, as_params
 from pipeline.shell.errors import UserError, first_line
+from tuning import stopping
 from tuning.storage import waiting
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ IDENTITY = "identity"  # the name, and what tells it from a study of the same na
 DATABASE = "database"  # the same in all studies of a database; MLflow's runs carry it as a tag
 SETTINGS = "settings"
 TOTAL = "trials"  # how many were asked for last
+JUDGES = "judges"  # how many pictures a trial is validated on
 TESTED = "tested_with"  # how many trials were done when the best was tested; a metric of the cell's run, too
 FEATURES = "features"  # what they are of: pictures (digests of the splits), cell, and weights (digest of the backbone)
 
@@ -170,9 +171,17 @@ class CellStudy:
         if len(self.ended) > 1 and index < max(self.ended):
             self.ended = dict(sorted(self.ended.items()))
 
-    def is_tested(self, total: int) -> bool:
-        """Whether `total` trials are done, and the best of these was tested."""
-        return not left(self.trials, total) and self.attributes.get(TESTED) == done(self.trials)
+    def total(self, config: SweepConfig) -> int:
+        """How many trials it is to have, as far as those that have ended can tell."""
+        return stopping.total(config.trials, self.ended, config.round_size, self.attributes.get(JUDGES, 1))
+
+    def left(self, config: SweepConfig) -> int:
+        """How many of these are still to be finished."""
+        return stopping.left(self.trials, self.total(config))
+
+    def is_tested(self, config: SweepConfig) -> bool:
+        """Whether all trials are done, and the best of these was tested."""
+        return not self.left(config) and self.attributes.get(TESTED) == stopping.done(self.trials)
 
     def call(self, attempt: Callable[[], T], again: Callable[[], T] | None = None) -> T:
         """Asks the database, and waits for it.
@@ -270,30 +279,6 @@ def objective_curve(fit: Mapping[str, Any]) -> Sequence[float]:
 def failure(trial: FrozenTrial) -> str:
     """Why its objective is worthless, or an empty text."""
     return trial.user_attrs.get(FIT, {}).get("failure", "")
-
-
-def count(trials: Sequence[FrozenTrial]) -> dict[str, int]:
-    """Trials by what became of them: complete, pruned, failed (the objective was worthless)."""
-    states = Counter(trial.state for trial in trials)
-    return {
-        "complete": states[TrialState.COMPLETE],
-        "pruned": states[TrialState.PRUNED],
-        "failed": states[TrialState.FAIL],
-    }
-
-
-def done(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials are complete or pruned."""
-    counts = count(trials)
-    return counts["complete"] + counts["pruned"]
-
-
-def left(trials: Sequence[FrozenTrial], total: int) -> int:
-    """How many trials are still to be finished, of `total`.
-
-    A trial that diverged is drawn anew, but no more than `total` times: where every draw diverges the search ends.
-    """
-    return max(0, min(total, 2 * total - count(trials)["failed"]) - done(trials))
 
 
 def _rank(trial: FrozenTrial) -> tuple[float, float, int]:

@@ -22,7 +22,7 @@ from pipeline.shell import progress
 from pipeline.shell.errors import UserError, require
 from pipeline.tracking import records
 from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG
-from tuning import enqueued, search_space, studies
+from tuning import enqueued, search_space, stopping, studies
 from tuning.driver import Driver, Steps
 from tuning.executors import TaskExecutor
 from tuning.publish import DIED, is_finished, run_of
@@ -60,8 +60,9 @@ def sweep(
     _require_disk(config, dataset)
     tracker.check_artifacts()
     cells = open_studies(config, storage, dataset)
-    done = sum(min(studies.done(study.trials), config.trials) for study in cells.values())
-    progress.note(f"{done} of {config.trials * len(cells)} trials done")
+    totals = {cell: study.total(config) for cell, study in cells.items()}
+    done = sum(min(stopping.done(study.trials), totals[cell]) for cell, study in cells.items())
+    progress.note(f"{done} of {'at most ' if config.trials == 'auto' else ''}{sum(totals.values())} trials done")
     tracker.ensure_published([row.as_run() for row in load_published()])
     try:
         sweep_run = _open_run(config, tracker, dataset, cells)
@@ -87,11 +88,19 @@ def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> 
         name, settings = studies.named(config, cell, dataset)
         cells[cell] = study = studies.open_study(storage, name, settings, database)
         enqueued.admit(study, search_space.distributions(config.finetunes))
-        study.keep(studies.TOTAL, config.trials)
+        study.keep(studies.JUDGES, _judges(config, dataset))
+        study.keep(studies.TOTAL, study.total(config))
         waiting, _refused = enqueued.look(study, search_space.distributions(config.finetunes))
-        if waiting and not studies.left(study.trials, config.trials):
+        if waiting and not study.left(config):
             progress.note(f"{study.name}: {len(waiting)} enqueued trials wait for a larger --trials")
     return cells
+
+
+def _judges(config: SweepConfig, dataset: Dataset) -> int:
+    """How many pictures a trial is validated on."""
+    if studies.fold_count(config, dataset) > 1:
+        return len(dataset.train)
+    return len(datasets.cut(dataset.train, config.val_fraction, config.seed)[1])
 
 
 def _search(driver: Driver, cells: Studies) -> list[str]:
@@ -163,7 +172,9 @@ def _open_run(config: SweepConfig, tracker: Tracker, dataset: Dataset, cells: St
         del shared["plan"], shared["margin"], shared["export"]
         for flag in OF_EXECUTOR:  # may be others when the sweep goes on
             del shared[flag]
-        more = {name: float(shared.pop(name)) for name in ("trials", "repeats")}  # a later call may ask for more
+        # A later call may ask for more.
+        more = {"trials": float(config.most_trials), "repeats": float(config.repeats)}
+        del shared["trials"], shared["repeats"]
         tracker.log_metrics(run_id, more)
         tracker.log_params(run_id, shared)
         records.log_dataset(tracker, run_id, config, dataset, studies.fold_count(config, dataset))

@@ -42,7 +42,17 @@ from pipeline.config.ranges import (
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
-from pipeline.config.searches import OF_EXECUTOR, ExecutorName, Folds, PruneConfig, Pruner, StatusConfig, SweepConfig
+from pipeline.config.searches import (
+    MOST_TRIALS,
+    OF_EXECUTOR,
+    ExecutorName,
+    Folds,
+    PruneConfig,
+    Pruner,
+    StatusConfig,
+    SweepConfig,
+    Trials,
+)
 from pipeline.config.settings import (
     KNOWN_DATASETS,
     OF_FINETUNING,
@@ -77,6 +87,7 @@ __all__ = [
     "MEDIAN_WARMUP",
     "MOBILENET_BLOCKS",
     "MODEL_PREFIXES",
+    "MOST_TRIALS",
     "OF_EXECUTOR",
     "OF_FINETUNING",
     "ONE_MINUS_BETA_1_RANGE",
@@ -118,6 +129,7 @@ __all__ = [
     "StatusConfig",
     "SweepConfig",
     "TrainConfig",
+    "Trials",
     "Unfreeze",
     "Views",
     "amount",

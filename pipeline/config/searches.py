@@ -15,11 +15,13 @@ from pipeline.shell.patience import has_password, masked
 
 Pruner = Literal["median", "hyperband", "successive_halving", "none"]
 Wave = int | Literal["auto"]
+Trials = int | Literal["auto"]
 Folds = Literal["auto", "1", "5"]
 Export = Literal["none", "chosen", "all"]
 ExecutorName = Literal["inline", "ray"]
 
 OF_EXECUTOR = ("executor", "workers", "cpus_per_worker", "gpus_per_worker", "ray_address")  # change nothing found
+MOST_TRIALS = 40  # of trials auto
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
@@ -34,8 +36,8 @@ class SweepConfig(FitConfig):
     """width multipliers"""
     resolutions: tuple[int, ...] = (224, 192)
     """input sides, px"""
-    trials: int = 40
-    """total per cell: a second call does only what is left"""
+    trials: Trials = MOST_TRIALS
+    """total per cell: a second call does only what is left; auto: until more are not worth it, at most 40"""
     wave: Wave = "auto"
     """trials of a round, which are drawn together (and trained together, if heads); auto: 8 heads, or 1 network"""
     folds: Folds = "auto"
@@ -67,6 +69,11 @@ class SweepConfig(FitConfig):
     def cells(self) -> tuple[Cell, ...]:
         """Each alpha at each resolution."""
         return tuple(Cell(alpha, resolution, self.backbone) for alpha in self.alphas for resolution in self.resolutions)
+
+    @property
+    def most_trials(self) -> int:
+        """Of a cell."""
+        return MOST_TRIALS if self.trials == "auto" else self.trials
 
     @property
     def round_size(self) -> int:
@@ -104,7 +111,7 @@ class SweepConfig(FitConfig):
         require(bool(self.alphas) and bool(self.resolutions), "at least one alpha and one resolution", asked, hint)
         super().__post_init__()
         require(len(set(self.cells)) == len(self.cells), "each cell once", asked, hint)
-        require(self.trials >= 1, "trials >= 1", self.trials, "40 is the default")
+        require(self.most_trials >= 1, "trials auto, or >= 1", self.trials, "40 is the default")
         require(self.repeats == 0 or self.repeats >= 2, "repeats 0, or >= 2, for one has no spread", self.repeats)
         require(
             not self.repeats or self.freeze_conv,

@@ -28,7 +28,7 @@ from pipeline.config import SweepConfig
 from pipeline.training.fit import Fit
 from tests.servers import Postgres, why_no_postgres
 from tests.study_samples import SPACE
-from tuning import rounds, studies, tasks
+from tuning import rounds, stopping, studies, tasks
 from tuning.publish import Publisher
 from tuning.storage import open_storage
 from tuning.studies import CellStudy
@@ -131,7 +131,7 @@ def costs(tracker: Tracker, url: str, size: int) -> dict[str, float]:
 def one_round(study: CellStudy, noise: Noise) -> dict[str, float]:
     """Seconds by step."""
     times = [time.perf_counter()]
-    left = studies.left(study.trials, CONFIG.trials)
+    left = stopping.left(study.trials, CONFIG.trials)
     current = rounds.next_round(study.ended, left, CONFIG.round_size, together=True)
     if current is None:
         raise RuntimeError("no round is left")

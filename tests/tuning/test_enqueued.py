@@ -8,7 +8,7 @@ from optuna.trial import TrialState, create_trial
 
 from pipeline.shell.errors import UserError
 from tests.study_samples import CONFIG, NAME, draws, open_study, run_round
-from tuning import studies
+from tuning import stopping, studies
 from tuning.search_space import DISTRIBUTIONS
 
 MIDDLE = {"learning_rate": 1e-3, "one_minus_beta_1": 0.1, "one_minus_beta_2": 0.001}
@@ -48,7 +48,7 @@ def test_a_persons_result_teaches_the_sampler_and_is_never_the_winner(url, tmp_p
     run_round(other)
     assert draws(study) != draws(other)
     assert "index" in studies.best(study.trials, NAME).user_attrs
-    assert studies.left(study.trials, CONFIG.trials) == 12  # it holds no place of the total
+    assert stopping.left(study.trials, CONFIG.trials) == 12  # it holds no place of the total
 
 
 @pytest.mark.parametrize("params", [{}, {"learning_rate": 0.01}, {"units": 0.5}, {**MIDDLE, "learning_rate": 0.9}])

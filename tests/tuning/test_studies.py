@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pipeline.config import SweepConfig
 from pipeline.shell.errors import UserError
 from tests.study_samples import BASE, CELL, CONFIG, NAME, SETTINGS, complete, diverged, open_study, run_round
-from tuning import studies
+from tuning import stopping, studies
 from tuning.storage import open_storage
 
 
@@ -109,17 +109,17 @@ def test_a_trial_whose_answer_was_lost_is_written_once(url, monkeypatch):
 def test_trials_are_a_total(url):
     study = open_study(url)
     run_round(study)
-    assert studies.left(study.trials, 20) == 12
-    assert studies.left(open_study(url).trials, 8) == 0
-    assert studies.left(study.trials, 2) == 0
+    assert stopping.left(study.trials, 20) == 12
+    assert stopping.left(open_study(url).trials, 8) == 0
+    assert stopping.left(study.trials, 2) == 0
 
 
 def test_a_search_in_which_every_trial_diverged_says_why(url):
     study = open_study(url)
     run_round(study, outcome=diverged)
-    assert studies.count(study.trials) == {"complete": 0, "pruned": 0, "failed": 8}
-    assert studies.left(study.trials, 20) == 20
-    assert studies.left(study.trials, 4) == 0
+    assert stopping.count(study.trials) == {"complete": 0, "pruned": 0, "failed": 8}
+    assert stopping.left(study.trials, 20) == 20
+    assert stopping.left(study.trials, 4) == 0
     with pytest.raises(studies.CellFailedError, match="train_loss is nan"):
         studies.best(study.trials, NAME)
 

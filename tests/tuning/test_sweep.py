@@ -42,6 +42,19 @@ def test_more_trials_go_on_in_the_same_runs(here):
     assert len(of_kind("trial")) == 5
 
 
+def test_a_search_ends_by_itself_and_the_same_again_does_nothing(here):
+    auto = dataclasses.replace(ONE, trials="auto", wave=8)
+    run(auto)
+    (study,) = optuna.get_all_study_summaries(stores(here)[0])
+    assert study.user_attrs["judges"] == 60  # five folds
+    total = study.user_attrs["trials"]
+    assert total in (24, 32)  # all pictures are told apart at once, or nearly so
+    assert faults(*stores(here), cells=1, total=total) == []
+    ended = [record.run_id for record in of_kind("trial")]
+    run(auto)
+    assert [record.run_id for record in of_kind("trial")] == ended
+
+
 def test_another_seed_is_another_study_beside_it(here):
     run(ONE)
     run(dataclasses.replace(ONE, seed=1))

@@ -109,7 +109,7 @@ class Shared:
     @property
     def heads(self) -> int:
         """Of a whole round."""
-        return min(self.config.round_size, self.config.trials) * self.folds
+        return min(self.config.round_size, self.config.most_trials) * self.folds
 
 
 def feature_seconds(work: Sequence[Work], shared: Shared, speeds: Speeds, made_ready: int) -> float:
@@ -155,7 +155,7 @@ def wave_epochs(item: Work, shared: Shared) -> float:
     config, total = shared.config, 0.0
     for begin in range(0, item.trials, config.round_size):
         size = min(config.round_size, item.trials - begin)
-        first = begin == 0 and item.trials == config.trials
+        first = begin == 0 and item.trials == config.most_trials
         share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner]
         total += config.epochs * share * (HEADLESS + size * shared.folds) / (HEADLESS + shared.heads)
     return total

@@ -160,7 +160,7 @@ def _work(config: SweepConfig, backbone: Backbone, dataset: Dataset, study: Cell
         rows = rows_left(dataset.train, *where, config.views, config.precision)
         if config.freeze_conv and has_table("test", *where):
             test_rows = 0
-    trials = studies.left(study.trials, config.trials) if study else config.trials
+    trials = study.left(config) if study else config.most_trials
     return Work(backbone.cell, rows.computed, test_rows, trials, rows.copied)
 
 
