@@ -31,8 +31,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     with _listening(config.host, config.port) as listener:
         host, port = listener.getsockname()[:2]
         page = f", the page for phones on http://{host}:{port}/" if config.web else ""
-        print(f"Answers on http://{host}:{port}/predict{page}; Ctrl-C ends it", flush=True)
-        uvicorn.Server(uvicorn.Config(server, log_level="warning", server_header=False)).run(sockets=[listener])
+        told = f"Answers on http://{host}:{port}/predict{page}; Ctrl-C ends it"
+        _Server(uvicorn.Config(server, log_level="warning", server_header=False), told).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says `told` once it answers, and not while it starts."""
+
+    def __init__(self, config: uvicorn.Config, told: str) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's."""
+        await super().startup(sockets)
+        print(self._told, flush=True)
 
 
 def _listening(host: str, port: int) -> socket.socket:

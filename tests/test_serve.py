@@ -196,6 +196,9 @@ def test_no_tensorflow_is_imported_and_an_interrupt_ends_it(device_files):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=60)
+        try:
+            printed, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or the block would wait for one that goes on
     assert printed.splitlines()[-1:] == ["[]"]
     assert (process.returncode, errors) == (130, "interrupted.\n")
