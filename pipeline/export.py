@@ -94,7 +94,7 @@ def show(checks: Sequence[Check], margin: float, web: bool) -> None:
     from pipeline.device import handheld
     from pipeline.device.check import milliseconds, verdict
 
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     threads = " / ".join(str(one.threads) for one in checks[0].latencies)
     for column in ("format", "MB", "top-1 %", "loses,\npoints", f"ms, {threads}\nthreads", "memory,\nMB"):
         table.add_column(column, justify="left" if column == "format" else "right", no_wrap=True)
