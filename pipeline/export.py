@@ -9,6 +9,7 @@ run that holds the model.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pipeline import tracking
-from pipeline.config import ExportConfig, TrainConfig
+from pipeline.config import DataConfig, ExportConfig, TrainConfig
 from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
 from pipeline.shell import cli, progress
-from pipeline.tracking.runs import EXPORTED, PROCESSOR_TAG
+from pipeline.tracking.runs import PROCESSOR_TAG, exported, hash_tag
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.tracking import Tracker
 
 FOLDER = "device"  # of a run's artifacts
+CACHE = "litert.js"  # below the work folder
 
 
 def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
@@ -40,10 +42,13 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     LiteRT does not know.
     """
     from pipeline import datasets
-    from pipeline.device import card, files, handheld
+    from pipeline.device import card, contract, files, handheld, runtime
     from pipeline.device.contract import Contract
     from pipeline.tracking import records
 
+    cache = Path(config.work_dir or DataConfig.work_dir, CACHE)
+    if config.web:  # what it wants is told before minutes are spent
+        runtime.contents(config.runtime, cache)
     tags = tracker.tags(run_id)
     trained = records.located(records.trained_config(run_id, tags), config)
     dataset = datasets.load(trained)
@@ -69,12 +74,14 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     known = card.Known(trained, tracker.metrics(run_id), records.trained_weights(tags))
     for one in checks:
         card.write(one, known, dataset.test, config.margin)
-        tracker.log_metrics(run_id, {**one.as_metrics(), EXPORTED: 1.0})
+        tracker.log_metrics(run_id, one.as_metrics())
         for ending in (".tflite", ".json", ".md"):
             tracker.log_file(run_id, one.path.with_suffix(ending), FOLDER)
+        tracker.set_tags(run_id, {hash_tag(one.precision): contract.read(one.path).sha256})
+        tracker.log_metrics(run_id, {exported(one.precision): 1.0})  # last: all of it is there
     if config.web:
         folder = Path(config.output, handheld.FOLDER)
-        handheld.write([one.path for one in checks], folder, config.runtime, Path(trained.work_dir, "litert.js"))
+        handheld.write([one.path for one in checks], folder, config.runtime, cache)
     return checks
 
 
@@ -116,10 +123,13 @@ def show(checks: Sequence[Check], margin: float, web: bool) -> None:
     taken = (
         min(good, key=lambda one: one.size) if good else min(checks, key=lambda one: (max(one.loss[0], 0), one.size))
     )
-    print(f"Files in {taken.path.parent}. Try: python -m pipeline.predict --model {taken.path} PICTURES")
+    print(
+        f"Files in {taken.path.parent}. Try: python -m pipeline.predict --model {shlex.quote(str(taken.path))} PICTURES"
+    )
     if web:
         folder = taken.path.parent / handheld.FOLDER
-        command = f"python -m pipeline.serve --model {taken.path} --web {folder} --host 0.0.0.0"
+        command = shlex.join(["python", "-m", "pipeline.serve", "--model", str(taken.path), "--web", str(folder)])
+        command += " --host 0.0.0.0"
         print(f"A page for phones in {folder}. Try: {command}, and open this machine's address on the phone")
 
 

@@ -2,7 +2,7 @@
 
     python -m reports.choose --max_params 2M --max_mult_adds 300M --max_latency_ms 15 --max_bytes 4MB --min_top1 0.8
 
-Cells are chosen by validation, files by what they lose to their cell at most (95 %). Why each other fell out is told,
+Cells are chosen by validation, files by what they lose to their cell. Why each other fell out is told,
 and the command that exports the choice. Exit code 1 where nothing fits; what would fit is told then.
 """
 
@@ -20,7 +20,7 @@ from pipeline.config import ChooseConfig, Format, amount
 from pipeline.device.check import milliseconds
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError
-from pipeline.tracking.runs import EXPORTED
+from pipeline.tracking.runs import exported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +203,7 @@ def options_of(cells: pd.DataFrame, metrics: Mapping[str, Mapping[str, float]]) 
                 "latency_ms": told.get(f"{name}_p50_ms_1_thread", math.nan),
             }
             for name in get_args(Format)
-            if f"{name}_bytes" in told and told.get(EXPORTED)
+            if told.get(exported(name))
         ]
         found += [Option(**known, **file) for file in files or [{"precision": ""}]]
     return found

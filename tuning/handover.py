@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -12,7 +12,7 @@ from pipeline.device.check import milliseconds
 from pipeline.export import export
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError, first_line
-from pipeline.tracking.runs import EXPORTED
+from pipeline.tracking.runs import exported, hash_tag
 from reports import tables
 from reports.choose import Option, choose, losses_of, options_of
 from reports.figures import cell_label
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(ExportConfig.output)
 
+Files = Mapping[str, Path]
+"""SHA-256 -> file."""
+
 
 def hand_over(config: SweepConfig, tracker: Tracker, sweep_run: str) -> str:
     """Gives the data set's aliases to the best cell and to the one that is enough, and exports what --export asks for.
@@ -32,53 +35,67 @@ def hand_over(config: SweepConfig, tracker: Tracker, sweep_run: str) -> str:
 
     Returns a line that says which file is the one to take, empty where none was made.
     """
+    try:
+        return _hand_over(config, tracker, sweep_run)
+    except Exception as error:  # of whatever reads MLflow, converts or measures
+        progress.note(f"not all was handed over: {first_line(error)}")
+        return ""
+
+
+def _hand_over(config: SweepConfig, tracker: Tracker, sweep_run: str) -> str:
     found = tables.read(tracker, [sweep_run], curve_trials=1, margin=config.margin)
     cells = found.cells[found.cells["test_top1"].notna()]
     best, enough = (list(cells.loc[cells[mark], "run_id"]) for mark in ("is_best", "is_enough"))
     if not best:
         return ""
+    tracker.promote(_name(tracker, sweep_run), best[0], (enough or best)[0])
     asked = {"none": [], "chosen": [*best, *enough], "all": list(cells["run_id"])}[config.export]
-    try:
-        tracker.promote(_name(tracker, sweep_run), best[0], (enough or best)[0])
-        for run_id in asked:
+    for run_id in asked:
+        try:
             _export(config, tracker, run_id)
-    except (UserError, OSError) as error:
-        progress.note(f"not all files were made: {first_line(error)}")
+        except Exception as error:  # so that the other cells' files are made
+            progress.note(f"no files were made of the run {run_id}: {first_line(error)}")
     return _told(tracker, found, asked)
 
 
 def _export(config: SweepConfig, tracker: Tracker, run_id: str) -> None:
     """Unless it was done, and the files still lie there."""
-    if tracker.metrics(run_id).get(EXPORTED) and _files(run_id).keys() == set(get_args(Format)):
+    if not set(get_args(Format)) - _there(tracker, run_id, _files()).keys():
         return
-    given = ExportConfig(run_id=run_id, data_dir=config.data_dir, work_dir=config.work_dir, output=str(FOLDER))
-    export(given, run_id, tracker)
+    where = {name: getattr(config, name) for name in ("dataset", "labels", "data_dir", "work_dir")}
+    export(ExportConfig(run_id=run_id, output=str(FOLDER), **where), run_id, tracker)
 
 
-def _files(run_id: str) -> dict[str, Path]:
-    """Format -> file of the model of this run."""
+def _files() -> Files:
+    """All that lie there."""
     found = {}
     for path in sorted(FOLDER.glob("*.tflite")):
         try:
-            about = contract.read(path).contract
+            found[contract.read(path).sha256] = path
         except UserError:  # of another program
             continue
-        if about.run_id == run_id:
-            found[about.precision] = path
     return found
+
+
+def _there(tracker: Tracker, run_id: str, files: Files) -> dict[str, Path]:
+    """Precision -> file of the present model of this run."""
+    tags, metrics = tracker.tags(run_id), tracker.metrics(run_id)
+    known = {name: tags.get(hash_tag(name), "") for name in get_args(Format) if metrics.get(exported(name))}
+    return {name: files[sha256] for name, sha256 in known.items() if sha256 in files}
 
 
 def _told(tracker: Tracker, found: Tables, runs: Collection[str]) -> str:
     """Of the file that is chosen among those of `runs` as `reports.choose` chooses within no budget."""
-    metrics, files = {run: tracker.metrics(run) for run in runs}, {run: _files(run) for run in runs}
+    files = _files()
+    metrics, there = {run: tracker.metrics(run) for run in runs}, {run: _there(tracker, run, files) for run in runs}
     options = options_of(found.cells[found.cells["run_id"].isin(runs)], metrics)
-    there = [one for one in options if one.precision in files[one.run_id]]
-    choice = choose(there, [], losses_of(found.pairs), found.margin)
+    usable = [one for one in options if one.precision in there[one.run_id]]
+    choice = choose(usable, [], losses_of(found.pairs), found.margin)
     taken = choice.enough or choice.best
-    return "" if taken is None else _line(taken, metrics[taken.run_id], files[taken.run_id][taken.precision])
+    return "" if taken is None else _line(taken, metrics[taken.run_id], there[taken.run_id][taken.precision])
 
 
-def _line(option: Option, metrics: dict[str, float], path: Path) -> str:
+def _line(option: Option, metrics: Mapping[str, float], path: Path) -> str:
     top1, low, high = (100 * metrics[f"{option.precision}_top1{bound}"] for bound in ("", "_low", "_high"))
     return (
         f"The file: {path}, {cell_label(option.cell)} in {option.precision}: {top1:.1f} [{low:.1f}, {high:.1f}] % of "

@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         tracker = tracking.connect(config.experiment)
         with _executor(config) as executor:
             run_id, cells, failures = sweep(config, storage, lock, tracker, executor)
-        line = hand_over(config, tracker, run_id)
         show(config, cells)
+        line = hand_over(config, tracker, run_id)
         _report(tracker, run_id, config.margin)
         if line:
             print(line)

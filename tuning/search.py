@@ -6,14 +6,14 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial
 
 from pipeline import datasets
-from pipeline.config import Cell, TrainConfig, as_params
+from pipeline.config import Cell, Format, TrainConfig, as_params
 from pipeline.datasets import Split
 from pipeline.evaluate import evaluate, evaluate_repeats
 from pipeline.features import table
@@ -22,7 +22,7 @@ from pipeline.networks.backbones import Backbone
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError
 from pipeline.tracking import records
-from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, EXPORTED, REPEATS, VALIDATION
+from pipeline.tracking.runs import DATABASE_TAG, ERROR_TAG, REPEATS, VALIDATION, exported
 from pipeline.training import repeats
 from pipeline.training.calibration import Calibration
 from pipeline.training.trainers import Trainer, trainer_for
@@ -208,7 +208,7 @@ class CellSearch:
             raise studies.CellFailedError(f"{self.study.name}, trained on all pictures: {error}") from error
         fit, judged = winner.user_attrs[FIT], self._judged(config, winner)
         calibration = {field.name: judged[field.name] for field in dataclasses.fields(Calibration)}
-        calibration["temperature"] *= trainer.spread(final.best) / judged["spread"]
+        calibration["temperature"] *= (trainer.spread(final.best) or 1.0) / (judged["spread"] or 1.0)
         model = trainer.model(final.best, calibration["temperature"])
         validation = self._validation(judged["val_right"])
         self._driver.lock.check()
@@ -231,7 +231,8 @@ class CellSearch:
         self._tracker.set_tags(run_id, records.trained_tags(config, dataset))
         self._tracker.log_frame(run_id, validation, VALIDATION)
         self._register(run_id, model, winner, calibration)
-        earlier = {REPEATS: 0.0, EXPORTED: 0.0}  # those of an earlier winner do not count
+        # Those of an earlier winner do not count.
+        earlier = {REPEATS: 0.0, **{exported(name): 0.0 for name in get_args(Format)}}
         tested = {studies.TESTED: stopping.done(trials), **earlier}
         self._make_test_features(model)
         evaluate(model, config, dataset, self._tracker, run_id, calibration["reject_below"], trainer.start, tested)

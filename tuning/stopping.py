@@ -7,6 +7,7 @@ are asked. docs/heads.md has what the rule costs and saves.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,22 +26,23 @@ def total(asked: Trials, ended: Mapping[int, FrozenTrial], size: int, judges: in
     Args:
         ended: by index.
         size: of a round.
-        judges: pictures that a trial is validated on.
+        judges: pictures that a trial is validated on; 0 where that is not known.
     """
     if asked != "auto":
         return asked
-    values: list[float] = []
-    while len(values) in ended and len(values) < MOST_TRIALS:
-        trial = ended[len(values)]
-        values.append(trial.value or 0.0 if trial.state == TrialState.COMPLETE else 0.0)
-        if len(values) % size == 0 and has_enough(values, judges):
-            return len(values)
+    values: list[float] = []  # of trials that came to something: others are drawn anew
+    for index in itertools.takewhile(ended.__contains__, itertools.count()):
+        trial = ended[index]
+        if trial.state != TrialState.FAIL:
+            values.append(trial.value or 0.0 if trial.state == TrialState.COMPLETE else 0.0)
+        if (index + 1) % size == 0 and has_enough(values, judges):
+            return min(len(values), MOST_TRIALS)
     return MOST_TRIALS
 
 
 def has_enough(values: list[float], judges: int) -> bool:
-    """Whether the last WINDOW of these scores, 0 where there is none, raised the best by too little."""
-    if len(values) <= WINDOW:
+    """Whether the last WINDOW of these scores, 0 of trials that were pruned, raised the best by too little."""
+    if len(values) <= WINDOW or not judges:
         return False
     before, now = max(values[:-WINDOW]), max(values)
     return now - before <= ERRORS * math.sqrt(now * (1 - now) / judges)

@@ -44,7 +44,7 @@ _NO_SETTINGS = frozenset(
 IDENTITY = "identity"  # the name, and what tells it from a study of the same name in another database
 DATABASE = "database"  # the same in all studies of a database; MLflow's runs carry it as a tag
 SETTINGS = "settings"
-TOTAL = "trials"  # how many were asked for last
+TOTAL = "trials"  # how many were asked for last, or found to be enough
 JUDGES = "judges"  # how many pictures a trial is validated on
 TESTED = "tested_with"  # how many trials were done when the best was tested; a metric of the cell's run, too
 FEATURES = "features"  # what they are of: pictures (digests of the splits), cell, and weights (digest of the backbone)
@@ -173,7 +173,7 @@ class CellStudy:
 
     def total(self, config: SweepConfig) -> int:
         """How many trials it is to have, as far as those that have ended can tell."""
-        return stopping.total(config.trials, self.ended, config.round_size, self.attributes.get(JUDGES, 1))
+        return stopping.total(config.trials, self.ended, config.round_size, self.attributes.get(JUDGES, 0))
 
     def left(self, config: SweepConfig) -> int:
         """How many of these are still to be finished."""

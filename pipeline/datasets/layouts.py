@@ -95,10 +95,11 @@ def by_folders(root: Path) -> Listing:
         notes.append(f"the pictures are taken from {inner}")
     parts = _parts(inner)
     dealt = {part: folder for part, folder in parts.items() if any(map(_holds_files, _folders(folder)))}
-    _require_classes_alone(parts)
+    _refuse_detection(parts)
     if "train" in dealt or "test" in dealt:
+        _require_one_each(inner)
         _require_classes_in(inner, parts, dealt)
-        if beside := [one.name for one in _folders(inner) if not part_of(one.name)]:
+        if beside := [printable(one.name) for one in _folders(inner) if not part_of(one.name)]:
             notes.append(f"passed over, since they lie beside {' and '.join(dealt)}: {', '.join(beside)}")
         pictures = [one for part, folder in dealt.items() for one in _classes(folder, files, part)]
         _require_same(pictures, inner)
@@ -214,7 +215,19 @@ def _parts(root: Path) -> dict[str, Path]:
     return found
 
 
-def _require_classes_alone(parts: Mapping[str, Path]) -> None:
+def _require_one_each(root: Path) -> None:
+    """Raises UserError where two folders are one part: the pictures of one of them would be left out."""
+    seen: dict[str, str] = {}
+    for one in _folders(root):
+        other = seen.setdefault(part_of(one.name), one.name)
+        if part_of(one.name) and other != one.name:
+            raise UserError(
+                f"wanted one folder for {part_of(one.name)} in {root}. Received: {other} and {one.name}. "
+                "Try: put them together, or remove one"
+            )
+
+
+def _refuse_detection(parts: Mapping[str, Path]) -> None:
     """Raises UserError where a part is an export for object detection."""
     for folder in parts.values():
         inside = {one.name.lower() for one in _folders(folder)}
@@ -230,9 +243,10 @@ def _same_inside(root: Path) -> list[str]:
     inside = [{one.name for one in _folders(folder)} for folder in _folders(root)]
     if len(inside) < 2 or len(inside[0]) < 2 or any(one != inside[0] for one in inside):
         return []
+    names = ", ".join(map(printable, sorted(inside[0])[:3]))
     return [
-        f"each class folder of {root} holds the same folders, {', '.join(sorted(inside[0])[:3])}: if these are the "
-        f"classes, lay the pictures out as {LAYOUT}"
+        f"each class folder of {root} holds the same folders, {names}: if these are the classes, lay the pictures out "
+        f"as {LAYOUT}"
     ]
 
 

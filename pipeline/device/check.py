@@ -8,6 +8,7 @@ cells are (scoring/compare.py).
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,8 +150,10 @@ def latency(path: Path, threads: int) -> Latency:
 
 
 def milliseconds(value: float) -> str:
-    """Of a latency, two digits: 0.031, 4.5, 120."""
-    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+    """Of a latency, two digits or more: 0.031, 4.5, 120; "-" where it is unknown."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
 
 
 def verdict(check: Check, margin: float) -> str:

@@ -25,7 +25,7 @@ def write(files: Sequence[Path], folder: Path, given: str, cache: Path) -> None:
     Args: `given` and `cache` as of runtime.unpack, whose UserErrors it raises.
     """
     runtime.unpack(folder / "runtime", given, cache)
-    for name in ("app.js", "resize.js", "style.css"):
+    for name in ("app.js", "decode.js", "resize.js", "style.css"):
         shutil.copyfile(_PAGE / name, folder / name)
     page = (_PAGE / "index.html").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(_IMPORTS.encode()).digest()).decode()
@@ -34,5 +34,5 @@ def write(files: Sequence[Path], folder: Path, given: str, cache: Path) -> None:
     for file in files:
         for part in (file, file.with_suffix(".json")):
             shutil.copyfile(part, folder / part.name)
-    there = sorted(path.name for path in folder.glob("*.tflite"))
+    there = sorted(path.name for path in folder.glob("*.tflite") if path.with_suffix(".json").is_file())
     (folder / MODELS).write_text(json.dumps(there), encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline.shell.errors import UserError
 
+PATIENCE = 300  # s, with npm
 VERSION = "2.5.3"  # of 2026, Apache-2.0
 
 
@@ -61,10 +62,10 @@ def unpack(folder: Path, given: str, cache: Path) -> None:
 
     Raises UserError where they are not there, cannot be fetched, or are not those that are pinned.
     """
+    packed_files = contents(given, cache)
     for package in PACKAGES:
-        content = _content(package, Path(given) if given else None, cache)
         with tempfile.TemporaryFile() as file:
-            file.write(content)
+            file.write(packed_files[package.name])
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:gz") as packed:
                 for member, path in package.taken.items():
@@ -74,19 +75,25 @@ def unpack(folder: Path, given: str, cache: Path) -> None:
                         shutil.copyfileobj(part, out)
 
 
-def _content(package: Package, given: Path | None, cache: Path) -> bytes:
-    path = (given or cache) / package.packed
-    if given is None and not path.is_file():
-        _fetch(package, cache)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"wanted {package.packed} in {given or cache}. Received: {error.strerror}. {_HINT}") from error
-    if base64.b64encode(hashlib.sha512(content).digest()).decode() != package.integrity:
-        raise UserError(
-            f"wanted {package.packed} as it was published. Received: {path}, which is another file. {_HINT}"
-        )
-    return content
+def contents(given: str, cache: Path) -> dict[str, bytes]:
+    """Name of a package -> packed file, checked. See unpack."""
+    found = {}
+    for package in PACKAGES:
+        path = Path(given or cache, package.packed)
+        if not given and not (path.is_file() and _is_published(package, path.read_bytes())):
+            _fetch(package, cache)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"wanted {path.name} in {path.parent}. Received: {error.strerror}. {_HINT}") from error
+        if not _is_published(package, content):
+            raise UserError(f"wanted {path.name} as it was published. Received: {path}, another file. {_HINT}")
+        found[package.name] = content
+    return found
+
+
+def _is_published(package: Package, content: bytes) -> bool:
+    return base64.b64encode(hashlib.sha512(content).digest()).decode() == package.integrity
 
 
 def _fetch(package: Package, cache: Path) -> None:
@@ -95,9 +102,12 @@ def _fetch(package: Package, cache: Path) -> None:
     if npm is None:
         raise UserError(f"wanted npm, to fetch {package.name} {VERSION}. Received: no such command. {_HINT}")
     command = [npm, "pack", f"{package.name}@{VERSION}", "--pack-destination", str(cache), "--silent"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE)
+        reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0] if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        reason = f"nothing within {PATIENCE} s"
+    if reason:
         raise UserError(f"wanted npm to fetch {package.name} {VERSION}. Received: {reason}. {_HINT}")
 
 

@@ -22,8 +22,17 @@ STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL
 
 # Artifacts, a row for each picture: of the test (scores.TestScores.answers), and of what a winner was validated on.
 ANSWERS, VALIDATION = "answers.parquet", "validation.parquet"
-EXPORTED = "exported"  # metric: 1 where what the run says of files is of its present model
 REPEATS = "repeats"  # metric of a cell: how many of each kind its winner was repeated
+
+
+def exported(precision: str) -> str:
+    """Metric: 1 where what the run says of the file in this precision is of its present model."""
+    return f"{precision}_exported"
+
+
+def hash_tag(precision: str) -> str:
+    """SHA-256 of that file."""
+    return f"alpharho.{precision}_sha256"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pipeline.training.fit import Fit, Watch, go_on, scores_of
 from pipeline.training.heads import Head, Heads, Samples
 from pipeline.training.scaling import Scaling
 
-SPREAD_OF = 5000
+SPREAD_OF = 5000  # which tell it to a hundredth, and are seen in no time
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
 
 
@@ -115,8 +115,8 @@ class HeadTrainer:
         return logits, self._labels
 
     def spread(self, trained: Heads) -> float:
-        """See calibration.spread: of the logits of up to SPREAD_OF pictures that all of `trained` were trained on."""
-        every = max(1, len(self.train_samples.labels) // SPREAD_OF)
+        """See calibration.spread: the mean over heads, each on up to SPREAD_OF pictures that it was trained on."""
+        every = -(-len(self.train_samples.labels) // SPREAD_OF)
         features = np.asarray(self.train_samples.features[::every])
         folds = None if self.train_samples.folds is None or len(trained) == 1 else self.train_samples.folds[::every]
         found = []

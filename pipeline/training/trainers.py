@@ -46,8 +46,9 @@ class Trainer(Protocol):
         """Logits (n, C), or log probabilities, of the pictures that a fit's `best` was validated on; labels (n,)."""
 
     def spread(self, trained: Any) -> float:
-        """How far the logits of training pictures lie apart, above 0: a temperature of one fit, by which it is
-        multiplied for another, goes with it.
+        """How far the logits of training pictures lie apart, 0 where they do not.
+
+        A temperature of one fit is multiplied by how much larger that is of another.
         """
 
     def model(self, trained: Any, temperature: float = 1.0) -> keras.Model:

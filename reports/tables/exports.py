@@ -8,7 +8,7 @@ from typing import get_args
 
 from pipeline.config import Format
 from pipeline.scoring import phones
-from pipeline.tracking.runs import EXPORTED
+from pipeline.tracking.runs import exported
 from reports.tables.rows import NUMBER, TEXT, Row
 
 FILES = {
@@ -27,7 +27,7 @@ def files_of(label: str, cell: str, metrics: Mapping[str, float], processor: str
         label: what the other frames call the sweep.
         metrics: of the cell's run.
     """
-    made = [name for name in get_args(Format) if f"{name}_bytes" in metrics] if metrics.get(EXPORTED) else []
+    made = [name for name in get_args(Format) if metrics.get(exported(name))]
     published = {name: phones.load().get((cell, name)) for name in made}
     told = [name for name in FILES if FILES[name] == NUMBER and name not in (*_IN_ONE_THREAD, "phone_ms")]
     return [

@@ -24,15 +24,15 @@ def main(file: str, folder: str) -> None:
     pictures = [path.read_bytes() for path in asking.files([folder], ())]
     command = [sys.executable, "-m", "pipeline.serve", "--port", "0", "--model", file]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        found = re.search(r"http://([^/]+)/predict", server.stdout.readline())
-        assert found is not None
-        before = _memory(server.pid)
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            told = [clients.submit(_ask, found[1], pictures[index:] + pictures[:index]) for index in range(CLIENTS)]
-            answers = [one for future in told for one in future.result()]
-        after = _memory(server.pid)
-        server.kill()
+        try:
+            address = re.findall(r"http://([^/]+)/predict", server.stdout.readline())[0]
+            before = _memory(server.pid)
+            with ThreadPoolExecutor(CLIENTS) as clients:
+                told = [clients.submit(_ask, address, pictures[index:] + pictures[:index]) for index in range(CLIENTS)]
+                answers = [one for future in told for one in future.result()]
+            after = _memory(server.pid)
+        finally:
+            server.kill()
     taken = 1e3 * np.array([seconds for _status, seconds in answers])
     failed = sum(status != 200 for status, _seconds in answers)
     half, most = np.quantile(taken, [0.5, 0.99])

@@ -148,6 +148,13 @@ def test_class_folders_with_the_same_folders_inside_are_told(tmp_path, capsys):
     assert "holds the same folders, cat, dog: if these are the classes" in capsys.readouterr().err
 
 
+def test_two_folders_for_one_part_are_refused(tmp_path):
+    for part in ("train", "training_set", "test"):
+        write(tmp_path / part, cat=3, dog=3)
+    with pytest.raises(UserError, match=r"one folder for train .*Received: train and training_set\."):
+        load(tmp_path)
+
+
 def test_a_pipe_is_no_picture_and_holds_up_nobody(tmp_path):
     write(tmp_path, cat=5, dog=5)
     os.mkfifo(tmp_path / "cat" / "pipe.jpg")

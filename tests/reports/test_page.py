@@ -173,7 +173,7 @@ def test_files_of_cells_stand_in_a_table_and_two_figures(tracker):
     sweep = write_sweep(tracker, cells=DOGS, dataset="stanford_dogs", weights="imagenet")
     assert "On a device" not in Parsed(page.render(tables.read(tracker, [sweep]))).text
     cell = tracker.cells_of(sweep)[0]
-    tracker.log_metrics(cell.run_id, {**FILE, "exported": 1.0})
+    tracker.log_metrics(cell.run_id, {**FILE, "int8_exported": 1.0})
     tracker.set_tags(cell.run_id, {"alpharho.processor": "a <processor>, 2 cores"})
     parsed = Parsed(page.render(tables.read(tracker, [sweep])))
     section = " ".join(parsed.text[parsed.text.index("On a device") :].split())

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.device import contract
-from pipeline.tracking.runs import EXPORTED
+from pipeline.tracking.runs import exported
 from tests import small_sweeps
 from tuning import handover
 
@@ -73,7 +73,7 @@ def test_the_best_cell_becomes_files_once_and_anew_where_it_has_another_winner(s
     assert hand_over(sweep_run, "chosen") == line
     assert files() == made
 
-    tracker.log_metrics(best.run_id, {EXPORTED: 0.0})
+    tracker.log_metrics(best.run_id, {exported("float16"): 0.0})
     hand_over(sweep_run, "chosen")
     assert all(files()[name][1] > moment for name, (_, moment) in made.items())
 
@@ -89,5 +89,12 @@ def test_files_that_cannot_be_written_are_told_and_no_more(sweep_run, monkeypatc
     Path("file").touch()
     monkeypatch.setattr(handover, "FOLDER", Path("file"))
     assert hand_over(sweep_run, "chosen") == ""
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "not all files were made" in line)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "no files were made of the run" in line)
     assert "exist" in line or "directory" in line.lower()
+
+
+def test_an_error_of_another_kind_is_told_and_no_more(sweep_run, monkeypatch, capsys):
+    tracker = tracking.connect(CONFIG.experiment)
+    tracker.log_text(best_of(sweep_run).run_id, "no table", "per_class.csv")
+    assert hand_over(sweep_run, "none") == ""
+    assert "not all was handed over: wanted per_class.csv" in capsys.readouterr().err

@@ -40,12 +40,20 @@ def test_what_the_validation_pictures_cannot_tell_is_nothing(judges, total):
     assert stopping.total("auto", ended(values), 8, judges) == total
 
 
-def test_trials_that_failed_bring_nothing_and_a_gap_is_waited_for():
+def test_trials_that_failed_do_not_count_and_a_gap_is_waited_for():
     values = [0.8] * 8 + [None] * 16
-    assert stopping.total("auto", ended(values), 8, 1000) == 24
-    trials = ended(values)
+    assert stopping.total("auto", ended(values), 8, 1000) == 40
+    values = [0.8] * 21 + [None] * 3
+    total = stopping.total("auto", ended(values), 8, 1000)
+    assert total == 21
+    assert stopping.left(list(ended(values).values()), total) == 0  # and none is drawn for those that failed
+    trials = ended([0.8] * 24)
     del trials[3]
     assert stopping.total("auto", trials, 8, 1000) == 40
+
+
+def test_where_it_is_not_known_how_many_pictures_judge_all_forty_run():
+    assert stopping.total("auto", ended([0.8] * 32), 8, 0) == 40
 
 
 def test_never_more_than_forty():

@@ -1,17 +1,19 @@
 // Runs files of pipeline.export in the browser, by LiteRT.js, and says what they answer and how long they take.
 
 import { loadAndCompile, loadLiteRt, Tensor } from "./runtime/core.js";
+import { decoded } from "./decode.js";
 import { resized } from "./resize.js";
 
 const SHOWN = 5; // classes
 const RUNS = 50;
 const WARM_UP = 5;
-const MOST_PIXELS = 4096 * 4096; // of a canvas on a phone; larger pictures are drawn smaller
 const NONE = "none of these";
 
 const by = (id) => document.getElementById(id);
 const loaded = new Map(); // file -> Promise<Model>
-let picture = null; // ImageData
+const ready = loadLiteRt(new URL("runtime/wasm/", location.href).href);
+let picture = null; // pixels of the one that was chosen last
+let queue = Promise.resolve(); // of handlers: one after the other, since all use the same models
 
 /** A file and what its card says of it. */
 class Model {
@@ -44,33 +46,24 @@ export function told(card, probabilities, count = SHOWN) {
   return { answer: top[0].probability < card.reject_below ? NONE : top[0].name, top };
 }
 
-/** The pixels of an encoded picture, upright, over white. */
-async function decoded(file) {
-  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
-  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "white";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, 0, 0, width, height);
-  bitmap.close();
-  return context.getImageData(0, 0, width, height);
-}
-
 function chosen() {
-  return [by("first").value, by("second").value].filter((file) => file);
+  return [...new Set([by("first").value, by("second").value])].filter((file) => file);
 }
 
 function model(file) {
-  if (!loaded.has(file)) loaded.set(file, load(file));
+  if (!loaded.has(file)) {
+    const made = load(file);
+    made.catch(() => loaded.delete(file)); // so that it is tried again
+    loaded.set(file, made);
+  }
   return loaded.get(file);
 }
 
 async function load(file) {
-  const response = await fetch(file.replace(/\.tflite$/, ".json"));
+  await ready;
+  const response = await fetch(encodeURIComponent(file.replace(/\.tflite$/, ".json")));
   if (!response.ok) throw new Error(`its card is not there (${response.status})`);
-  return new Model(await response.json(), await loadAndCompile(file, { accelerator: "wasm" }));
+  return new Model(await response.json(), await loadAndCompile(encodeURIComponent(file), { accelerator: "wasm" }));
 }
 
 function say(text, isError = false) {
@@ -144,14 +137,10 @@ async function measure() {
   say("");
 }
 
-/** Calls a handler; what goes wrong in it is said on the page. */
+/** A handler that waits for those before it; what goes wrong in it is said on the page. */
 function guarded(handler) {
-  return async (event) => {
-    try {
-      await handler(event);
-    } catch (error) {
-      say(`That did not work: ${error.message ?? error}`, true);
-    }
+  return () => {
+    queue = queue.then(handler).catch((error) => say(`That did not work: ${error.message ?? error}`, true));
   };
 }
 
@@ -165,10 +154,10 @@ async function start() {
   by("picture").addEventListener("change", guarded(take));
   by("measure").addEventListener("click", guarded(measure));
   by("copy").addEventListener("click", guarded(copy));
-  await loadLiteRt(new URL("runtime/wasm/", location.href).href);
   await model(by("first").value);
   by("measure").disabled = false;
   say("Ready.");
+  if (by("picture").files.length) await take(); // of one who was faster than the page
 }
 
 async function take() {
