@@ -72,7 +72,7 @@ def test_the_command_prints_a_row_and_a_verdict_of_each(trained, capsys):
     export.main(["--model", f"models:/{model.model_id}", "--formats", "float16", "--output", "others"])
     printed = capsys.readouterr().out
     assert "float16: as good as the model" in printed or "float16: not shown" in printed
-    assert max(map(len, printed.splitlines()[:4])) <= 80
+    assert max(map(len, printed.splitlines()[:3])) <= 80
     path = Path("others/digits-mobilenet_0.25_48-float16.tflite")
     assert f"python -m pipeline.predict --model {path}" in printed
     assert contract.read(path).contract.run_id == trained

@@ -84,7 +84,7 @@ def test_a_fit_that_cannot_be_is_refused(options, wanted, received):
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({"trials": 0}, "trials >= 1"),
+        ({"trials": 0}, "trials auto, or >= 1"),
         ({"wave": 0}, "wave auto, or 1 and more"),
         ({"alphas": ()}, "at least one alpha"),
         ({"alphas": (1.0, 1.0)}, "each cell once"),

@@ -73,7 +73,7 @@ def shown(page, name: str, content: bytes) -> tuple[str, dict[str, float]]:
     """The answer, and the probabilities of the likeliest classes."""
     kind = "image/png" if name.endswith("png") else "image/jpeg"
     page.set_input_files("#picture", {"name": name, "mimeType": kind, "buffer": content})
-    article = page.locator("#answers article").first
+    article = page.locator('#answers[aria-busy="false"] article').first
     article.wait_for()
     lines = article.locator("li").all_text_contents()
     told = {line.rsplit(" ", 2)[0]: float(line.rsplit(" ", 2)[1]) / 100 for line in lines}

@@ -259,5 +259,5 @@ def test_the_command_as_it_is_typed(tmp_path):
     command = [sys.executable, str(ROOT / "tuning" / "optimize.py"), "--trials=0"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (cli.EXIT_USER_ERROR, "")
-    assert done.stderr == "error: wanted trials >= 1. Received: 0. Try: 40 is the default.\n"
+    assert done.stderr == "error: wanted trials auto, or >= 1. Received: 0. Try: 40 is the default.\n"
     assert list(tmp_path.iterdir()) == []

@@ -140,7 +140,12 @@ async function measure() {
 /** A handler that waits for those before it; what goes wrong in it is said on the page. */
 function guarded(handler) {
   return () => {
-    queue = queue.then(handler).catch((error) => say(`That did not work: ${error.message ?? error}`, true));
+    by("answers").ariaBusy = "true";
+    const mine = queue.then(handler).catch((error) => say(`That did not work: ${error.message ?? error}`, true));
+    queue = mine.then(() => {
+      if (queue === last) by("answers").ariaBusy = "false";
+    });
+    const last = queue;
   };
 }
 
