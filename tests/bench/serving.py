@@ -21,7 +21,9 @@ CLIENTS, SECONDS = 8, 60.0
 
 
 def main(file: str, folder: str) -> None:
-    pictures = [path.read_bytes() for path in asking.files([folder], ())]
+    asked, paths = asking.of_file(file), asking.files([folder], ())
+    read = asking.answers(asked, paths)
+    pictures = [path.read_bytes() for path, answer in read if not isinstance(answer, str)]  # others are refused
     command = [sys.executable, "-m", "pipeline.serve", "--port", "0", "--model", file]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
