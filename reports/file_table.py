@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from pipeline.device.check import milliseconds
+from pipeline.scoring import phones
 from reports.figures import cell_label
 from reports.figures.frames import rows
 from reports.figures.labels import plain
@@ -21,6 +22,7 @@ class FileRows(NamedTuple):
     rows: list[list[str]]
 
 
+PHONE = "a phone, ms"
 NOTHING = FileRows([], [])
 
 _COLUMNS: dict[str, Callable[[Any], str]] = {
@@ -32,7 +34,7 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "ms": lambda row: _known(row.p50_ms, milliseconds),
     "ms, 95 %": lambda row: _known(row.p95_ms, milliseconds),
     "memory, MB": lambda row: _known(row.memory_bytes, lambda size: f"{size / 1e6:.0f}"),
-    "Pixel 3, ms": lambda row: _known(row.phone_ms, milliseconds),
+    PHONE: lambda row: _known(row.phone_ms, milliseconds),
 }
 
 
@@ -42,8 +44,18 @@ def rows_of(files: pd.DataFrame) -> FileRows:
     if files["sweep"].nunique() > 1:
         columns = {"sweep": lambda row: plain(row.sweep), **columns}
     if files["phone_ms"].isna().all():
-        del columns["Pixel 3, ms"]
+        del columns[PHONE]
     return FileRows(list(columns), [[told(row) for told in columns.values()] for row in rows(files)])
+
+
+def phone_note(files: pd.DataFrame) -> str:
+    """Whose times stand in the column PHONE; empty where there are none."""
+    if files["phone_ms"].isna().all():
+        return ""
+    known = next(iter(phones.load().values()))
+    return (
+        f"{PHONE}: what others published of the same cell ({known.phone}, {known.threads} threads; {known.reference})."
+    )
 
 
 def processors(files: pd.DataFrame) -> str:

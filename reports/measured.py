@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.config import SweepConfig, as_params
 from pipeline.shell.errors import require
-from pipeline.tracking.runs import COMMIT_TAG, KIND_TAG
+from pipeline.tracking.runs import COMMIT_TAG, KIND_TAG, TRIALS_TAG
 from reports.numbers import Number
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def of_cell(tracker: Tracker, run_id: str, table: str, row: str, columns: set[st
 def _command(tracker: Tracker, sweep: str) -> str:
     """What a person types to have this sweep again: flags that are not as usual; of a weights file its name alone."""
     usual = as_params(SweepConfig())
-    asked = {**tracker.params(sweep), "trials": f"{tracker.metrics(sweep)['trials']:.0f}"}
+    trials = tracker.tags(sweep).get(TRIALS_TAG) or f"{tracker.metrics(sweep)['trials']:.0f}"
+    asked = {**tracker.params(sweep), "trials": trials}
     flags = [
         (f"--{field.name}", Path(asked[field.name]).name if field.name == "weights" else asked[field.name])
         for field in dataclasses.fields(SweepConfig)

@@ -47,6 +47,7 @@ def render(tables: Tables, measured: FileRows = NOTHING) -> str:
         files=contents.files(tables),
         file_rows=file_table.rows_of(tables.files),
         measured=measured,
+        phone_note=file_table.phone_note(tables.files),
         processors=file_table.processors(tables.files),
         cells=contents.cells(tables),
         chosen=answer.best_cell(tables.cells) or 0,

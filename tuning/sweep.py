@@ -21,7 +21,7 @@ from pipeline.scoring.published import load_published
 from pipeline.shell import progress
 from pipeline.shell.errors import UserError, require
 from pipeline.tracking import records
-from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG
+from pipeline.tracking.runs import AUDIT_TAG, DATABASE_TAG, ERROR_TAG, TRIALS_TAG
 from tuning import enqueued, search_space, stopping, studies
 from tuning.driver import Driver, Steps
 from tuning.executors import TaskExecutor
@@ -66,7 +66,7 @@ def sweep(
     tracker.ensure_published([row.as_run() for row in load_published()])
     try:
         sweep_run = _open_run(config, tracker, dataset, cells)
-        tracker.set_tags(sweep_run, {AUDIT_TAG: "\n".join(found.lines())})
+        tracker.set_tags(sweep_run, {AUDIT_TAG: "\n".join(found.lines()), TRIALS_TAG: config.trials})
         if len(pairs := contact_sheet.near_copies(dataset)):
             tracker.log_table(sweep_run, pairs, "near_copies.csv")
         failures = _search(Driver(config, dataset, tracker, executor, lock, sweep_run), cells)

@@ -16,6 +16,7 @@ KEY_TAG = "alpharho.key"  # unique in the experiment: by it a run is found whose
 DATABASE_TAG = "alpharho.database"  # the study database whose driver writes the run
 CELLS_TAG = "alpharho.cells"  # of a sweep: finished cells of earlier ones that it shows too; their ids, with commas
 AUDIT_TAG = "alpharho.audit"  # of a sweep: what a person should know of the pictures, a line each
+TRIALS_TAG = "alpharho.trials"  # of a sweep: as it was asked for last, a number or auto
 PROCESSOR_TAG = "alpharho.processor"  # of what was exported: where the latency of its files was measured
 COMMIT_TAG = "mlflow.source.git.commit"  # mlflow's own, of the first run of a family; where there is git
 STATE_TAG = "optuna.state"  # of a trial: COMPLETE, PRUNED or FAIL

@@ -179,7 +179,10 @@ def test_files_of_cells_stand_in_a_table_and_two_figures(tracker):
     section = " ".join(parsed.text[parsed.text.index("On a device") :].split())
     assert "in one thread of a <processor>, 2 cores, which is no phone." in section
     assert "1.0-224int82.1685.8 [83.7, 87.6]0.4 [-0.3, 1.2]2.42.61913" in section
-    assert "Pixel 3: what others published" in section
+    assert (
+        "a phone, ms: what others published of the same cell (Pixel 3, Android 10, 4 threads; TensorFlow Lite"
+        in section
+    )
     assert {"files-bytes", "files-p50-ms"} <= {value for _tag, name, value in parsed.attributes if name == "id"}
 
 

@@ -165,6 +165,13 @@ def test_a_command_brings_the_same_sweep_again(tracker):
     assert {name: again[name] for name in tracker.params(sweep)} == tracker.params(sweep)
 
 
+def test_a_command_says_that_the_search_ended_by_itself(tracker):
+    sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])
+    tracker.set_tags(sweep, {"alpharho.trials": "auto"})
+    (score,) = measured.of_cell(tracker, tracker.children(sweep)[0].run_id, "scores", "Digits", {"seconds"})
+    assert " --trials auto" in score.command
+
+
 def test_a_run_that_is_no_tested_cell_is_refused(tracker):
     sweep = write_sweep(tracker, trials=2, epochs=3, cells=CELLS[:1])
     with pytest.raises(UserError, match=r"wanted the run id of one tested cell\. Received: .*Try: "):
