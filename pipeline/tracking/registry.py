@@ -117,7 +117,7 @@ def _move_if_better(client: MlflowClient, name: str, alias: str, version: ModelV
     if there.tags.get(JUDGED_TAG) != model.judged_by:
         note(
             f"{name}@{alias} stays version {there.version}: version {version.version} was validated on other pictures "
-            "or by another score, so that the two cannot be compared"
+            "or by another score, so that the two cannot be compared; delete the alias where these are to count now"
         )
     return there
 
