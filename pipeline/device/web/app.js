@@ -159,8 +159,8 @@ async function start() {
   by("picture").addEventListener("change", guarded(take));
   by("measure").addEventListener("click", guarded(measure));
   by("copy").addEventListener("click", guarded(copy));
+  by("measure").disabled = false; // which waits its turn, too
   await model(by("first").value);
-  by("measure").disabled = false;
   say("Ready.");
   if (by("picture").files.length) await take(); // of one who was faster than the page
 }
