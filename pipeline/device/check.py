@@ -1,7 +1,7 @@
 """Is a file as good as the model that it was made of? Run as on a device, on the whole test split.
 
 The file answers in a process that imports neither TensorFlow nor Keras, by all cores; its latency and its memory are
-measured in others, one for each number of threads. Its answers and the model's are compared picture by picture, as two
+measured in another. Its answers and the model's are compared picture by picture, as two
 cells are (scoring/compare.py).
 """
 
@@ -33,7 +33,7 @@ class Latency:
     Attributes:
         init_ms: from the file in memory to ready.
         p50_ms: of `runs` runs, the first and a few more left out; p90_ms, p95_ms alike.
-        memory: bytes, by which the process grew at its largest; the file is among them.
+        memory: bytes, by which the process had grown at its largest by then; the file is among them.
     """
 
     threads: int
@@ -129,7 +129,7 @@ def check(
         interval=metrics.wilson_interval(int(right.sum()), len(right)),
         versus_model=compare(right, expected == labels, groups),
         agreement=float(np.mean(given == expected)),
-        latencies=tuple(latency(path, count) for count in threads if count <= max(1, cores())),
+        latencies=latencies(path, [count for count in threads if count <= max(1, cores())]),
         seconds=seconds,
         processor=processor(),
     )
@@ -143,10 +143,10 @@ def answered(path: Path, pictures: Path) -> tuple[np.ndarray, float]:
         return np.load(out), float(told["seconds"])
 
 
-def latency(path: Path, threads: int) -> Latency:
-    """In a process of its own."""
-    told = _told("latency", path, str(threads))
-    return Latency(**{name: told[name] for name in Latency.__dataclass_fields__})
+def latencies(path: Path, threads: Sequence[int]) -> tuple[Latency, ...]:
+    """With each of these numbers of threads, one after the other, in a process of their own."""
+    found = _told("latencies", path, *map(str, threads))["latencies"] if threads else []
+    return tuple(Latency(**{name: one[name] for name in Latency.__dataclass_fields__}) for one in found)
 
 
 def milliseconds(value: float) -> str:

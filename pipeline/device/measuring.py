@@ -1,7 +1,7 @@
 """What a file answers, how long it takes and what memory: measured in a process that does nothing else.
 
     python -m pipeline.device.measuring answers FILE PICTURES.npy ANSWERS.npy
-    python -m pipeline.device.measuring latency FILE THREADS
+    python -m pipeline.device.measuring latencies FILE THREADS...
 
 Both print JSON. Neither TensorFlow nor Keras is imported, as on a device.
 """
@@ -14,10 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.shell import processes
+
+if TYPE_CHECKING:
+    from pipeline.device.contract import DeviceFile
 
 RUNS = 100  # timed, of one picture at a time
 MOST_SECONDS = 5.0  # of all of them; there are fewer where the network is slow
@@ -35,14 +39,20 @@ def answers(path: str, pictures: str, out: str) -> dict[str, object]:
     return {"seconds": time.perf_counter() - begun, "lanes": runner.lanes}
 
 
-def latency(path: str, threads: int) -> dict[str, object]:
+def latencies(path: str, *threads: str) -> dict[str, object]:
     """Of one picture: ms to make the file ready, of the first run and of later ones, and bytes of memory."""
     import ai_edge_litert.interpreter  # noqa: F401, so that its own memory and time do not count
 
-    from pipeline.device import contract, running
+    from pipeline.device import contract
 
     before = peak_memory()
     file = contract.read(path)
+    return {"latencies": [{**_latency(file, int(count)), "memory": peak_memory() - before} for count in threads]}
+
+
+def _latency(file: DeviceFile, threads: int) -> dict[str, float]:
+    from pipeline.device import running
+
     begun = time.perf_counter()
     runner = running.Runner(file, lanes=1, threads=threads)
     init = time.perf_counter() - begun
@@ -56,7 +66,6 @@ def latency(path: str, threads: int) -> dict[str, object]:
     return {
         **{"threads": threads, "runs": len(taken), "init_ms": 1e3 * init, "first_ms": 1e3 * first},
         **{"p50_ms": 1e3 * median, "p90_ms": 1e3 * slow, "p95_ms": 1e3 * slowest},
-        "memory": peak_memory() - before,
     }
 
 
@@ -80,7 +89,7 @@ def _timed(runner: Callable[[np.ndarray], np.ndarray], picture: np.ndarray) -> f
 def main(args: Sequence[str]) -> None:
     """See above."""
     task, *rest = args
-    found = answers(*rest) if task == "answers" else latency(rest[0], int(rest[1]))
+    found = answers(*rest) if task == "answers" else latencies(*rest)
     found["imported"] = [name for name in FORBIDDEN if name in sys.modules]
     print(json.dumps(found))
 

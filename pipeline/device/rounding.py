@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 STEPS = 127  # of a weight, to either side of zero
-BATCH = 16  # pictures at once
+AT_ONCE = 16 * 224**2  # pixels, of which a network's layers take some 400 bytes each
 
 
 class Network(NamedTuple):
@@ -86,8 +86,9 @@ def _means(backbone: keras.Model, tensors: Sequence[keras.KerasTensor], pictures
     """Of each channel of `tensors`, and of the features, over all pictures and positions."""
     probe = keras.Model(backbone.input, [*tensors, backbone.output])
     sums: list[np.ndarray] = []
-    for begin in range(0, len(pictures), BATCH):
-        values = [value.numpy() for value in keras.tree.flatten(probe(pictures[begin : begin + BATCH], training=False))]
+    batch = max(1, AT_ONCE // (pictures.shape[1] * pictures.shape[2]))
+    for begin in range(0, len(pictures), batch):
+        values = [value.numpy() for value in keras.tree.flatten(probe(pictures[begin : begin + batch], training=False))]
         parts = [value.reshape(len(value), -1, value.shape[-1]).mean(axis=1).sum(axis=0) for value in values]
         sums = [total + part for total, part in zip(sums, parts, strict=True)] if sums else parts
     return [total / len(pictures) for total in sums]

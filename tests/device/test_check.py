@@ -68,7 +68,7 @@ def test_a_file_that_is_cut_off_is_refused_in_one_line(device_files, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes(device_files.file("int8").read_bytes()[:-1])
     with pytest.raises(UserError, match=r"^wanted a file that alpharho exported\..*cut\.tflite.*$"):
-        check.latency(path, 1)
+        check.latencies(path, [1])
 
 
 def test_a_file_that_never_answers_otherwise_may_want_more_test_pictures(checked):
