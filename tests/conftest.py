@@ -19,6 +19,7 @@ from filelock import FileLock
 from pipeline.networks import devices
 from tests.browser import chromium, why_no_chromium
 from tests.device_files import DeviceFiles, made
+from tests.folders import OF_MLFLOW
 from tests.servers import Postgres, why_no_postgres
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def device_files(tmp_path_factory: pytest.TempPathFactory) -> DeviceFiles:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, with nothing in the environment that would point elsewhere."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+    for name in OF_MLFLOW:
         monkeypatch.setenv(name, "")  # remembered, so that what connect() sets is undone
     return tmp_path
 

@@ -13,6 +13,7 @@ import pytest
 from pipeline import export, main, tracking
 from pipeline.device import contract
 from pipeline.shell.errors import UserError
+from tests.folders import inside
 
 CELL = ["--alpha", "0.25", "--resolution", "48"]
 DIGITS = ["--dataset", "digits", "--weights", "tiny", *CELL, "--epochs", "10"]
@@ -21,10 +22,7 @@ DIGITS = ["--dataset", "digits", "--weights", "tiny", *CELL, "--epochs", "10"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Iterator[str]:
     """The id of a trained and tested run, in the store of a folder that is now the working directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("trained"))
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-            patch.setenv(name, "")
+    with inside(tmp_path_factory.mktemp("trained")):
         main.main(DIGITS)
         (run,) = tracking.connect("alpharho").search("tags.`alpharho.kind` = 'main'")
         yield run.run_id

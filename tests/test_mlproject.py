@@ -15,6 +15,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.folders import OF_MLFLOW
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -53,11 +55,10 @@ def repository(folder: Path) -> Path:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     """A sweep with the defaults of every folder and database. git takes the address for the repository on this disk."""
     source, folder = repository(tmp_path_factory.mktemp("repository")), tmp_path_factory.mktemp("called")
-    unset = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     done = subprocess.run(
         [sys.executable, "-m", "mlflow", "run", ADDRESS, "-e", "sweep", "--env-manager", "local"]
         + [word for setting in DIGITS for word in ("-P", setting)],
-        env={name: value for name, value in os.environ.items() if name not in unset}
+        env={name: value for name, value in os.environ.items() if name not in OF_MLFLOW}
         | {
             # `--env-manager local` starts the first python on PATH.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

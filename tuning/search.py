@@ -13,8 +13,8 @@ import pandas as pd
 from optuna.trial import FrozenTrial, Trial
 
 from pipeline import datasets
-from pipeline.config import Cell, Format, TrainConfig, as_params
-from pipeline.datasets import Split
+from pipeline.config import Cell, Format, SweepConfig, TrainConfig, as_params
+from pipeline.datasets import Dataset, Split
 from pipeline.evaluate import evaluate, evaluate_repeats
 from pipeline.features import table
 from pipeline.networks import backbones
@@ -268,16 +268,8 @@ class CellSearch:
 
     def _validation(self, right: str) -> pd.DataFrame:
         """A row for each picture that was validated on: picture (its id), right (whether the winner's answer is)."""
-        pictures = self._validated
+        pictures = validated(self._driver.config, self._driver.dataset)
         return pd.DataFrame({"picture": list(pictures.ids), "right": tasks.unpacked(right, len(pictures))})
-
-    @property
-    def _validated(self) -> Split:
-        config, dataset = self._driver.config, self._driver.dataset
-        if studies.fold_count(config, dataset) > 1:
-            return dataset.train
-        _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
-        return dataset.train.subset(val)
 
     def _register(self, run_id: str, model: Any, winner: FrozenTrial, calibration: dict[str, float]) -> None:
         config, dataset = self._driver.config, self._driver.dataset
@@ -289,8 +281,16 @@ class CellSearch:
             tags={"alpharho.study": self.study.name, "alpharho.data": dataset.train.digest},
             calibration=calibration,
             val_score=winner.value or 0.0,
-            judged_by=f"{config.aim} of {self._validated.digest}",
+            judged_by=f"{config.aim} of {validated(config, dataset).digest}",
         )
+
+
+def validated(config: SweepConfig, dataset: Dataset) -> Split:
+    """The pictures that each trial is validated on, by one of its heads."""
+    if studies.fold_count(config, dataset) > 1:
+        return dataset.train
+    _train, val = datasets.cut(dataset.train, config.val_fraction, config.seed)
+    return dataset.train.subset(val)
 
 
 def _outcomes(future: Future[list[Outcome]], count: int) -> list[Outcome]:

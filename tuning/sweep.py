@@ -26,7 +26,7 @@ from tuning import enqueued, search_space, stopping, studies
 from tuning.driver import Driver, Steps
 from tuning.executors import TaskExecutor
 from tuning.publish import DIED, is_finished, run_of
-from tuning.search import CellSearch
+from tuning.search import CellSearch, validated
 from tuning.storage import DriverLock, LockLostError
 from tuning.studies import CellFailedError, CellStudy
 from tuning.summary import CellResult
@@ -88,19 +88,12 @@ def open_studies(config: SweepConfig, storage: RDBStorage, dataset: Dataset) -> 
         name, settings = studies.named(config, cell, dataset)
         cells[cell] = study = studies.open_study(storage, name, settings, database)
         enqueued.admit(study, search_space.distributions(config.finetunes))
-        study.keep(studies.JUDGES, _judges(config, dataset))
+        study.keep(studies.JUDGES, len(validated(config, dataset)))
         study.keep(studies.TOTAL, study.total(config))
         waiting, _refused = enqueued.look(study, search_space.distributions(config.finetunes))
         if waiting and not study.left(config):
             progress.note(f"{study.name}: {len(waiting)} enqueued trials wait for a larger --trials")
     return cells
-
-
-def _judges(config: SweepConfig, dataset: Dataset) -> int:
-    """How many pictures a trial is validated on."""
-    if studies.fold_count(config, dataset) > 1:
-        return len(dataset.train)
-    return len(datasets.cut(dataset.train, config.val_fraction, config.seed)[1])
 
 
 def _search(driver: Driver, cells: Studies) -> list[str]:

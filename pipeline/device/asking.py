@@ -16,7 +16,6 @@ import numpy as np
 from pipeline.datasets import decoding, layouts
 from pipeline.datasets.layouts import printable
 from pipeline.device import contract, running
-from pipeline.shell import progress
 from pipeline.shell.errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ class Asked:
 
 def of_file(path: str) -> Asked:
     """A file of pipeline.export. Raises UserError where it is none, or not whole."""
-    with progress.quiet_stderr():  # LiteRT tells which delegate it made
-        runner = running.Runner(contract.read(path))
+    runner = running.Runner(contract.read(path))
     about = runner.file.contract
     return Asked(about.class_names, about.reject_below, lambda encoded: runner(runner.shown(encoded)), runner.lanes)
 

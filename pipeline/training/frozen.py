@@ -24,7 +24,7 @@ from pipeline.training.fit import Fit, Watch, go_on, scores_of
 from pipeline.training.heads import Head, Heads, Samples
 from pipeline.training.scaling import Scaling
 
-SPREAD_OF = 5000  # which tell it to a hundredth, and are seen in no time
+SPREAD_OF = 5000  # a sample: it is one number, and tables may have a million rows
 SMALLEST_SPREAD = 1e-6  # over the pictures; the features of a freshly drawn MobileNet vary by 1e-18
 
 

@@ -13,6 +13,7 @@ from pipeline import tracking
 from pipeline.device import contract
 from pipeline.tracking.runs import exported
 from tests import small_sweeps
+from tests.folders import inside
 from tuning import handover
 
 CONFIG = dataclasses.replace(small_sweeps.CONFIG, train_limit=300, epochs=10)
@@ -21,10 +22,7 @@ CONFIG = dataclasses.replace(small_sweeps.CONFIG, train_limit=300, epochs=10)
 @pytest.fixture(scope="module")
 def sweep_run(tmp_path_factory) -> Iterator[str]:
     """The run of a sweep, in the store of a folder that is now the working directory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("swept"))
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-            patch.setenv(name, "")
+    with inside(tmp_path_factory.mktemp("swept")):
         small_sweeps.run(CONFIG)
         (sweep,) = small_sweeps.of_kind("sweep")
         yield sweep.run_id

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -26,6 +25,7 @@ from pipeline.shell.errors import UserError
 from pipeline.tracking.runs import ANSWERS
 from tests.clusters import why_no_ray
 from tests.drivers import Driver
+from tests.folders import inside
 from tuning import optimize
 from tuning.storage import driver_lock
 
@@ -34,16 +34,6 @@ SWEEP = (
     *("--dataset=digits", "--weights=tiny", "--alphas=0.25", "--resolutions=32,48"),
     *("--epochs=3", "--wave=2", "--trials=3", "--export=none"),
 )
-
-
-@contextlib.contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """Works in `folder`, with nothing in the environment that would point elsewhere."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(folder)
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-            patched.setenv(name, "")
-        yield
 
 
 def sweep(folder: Path, *flags: str) -> str:
