@@ -231,3 +231,16 @@ def test_no_test_reads_a_private_name():
         or (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr") and patches_private(node))
     ]
     assert found == []
+
+
+def test_streams_of_tf_data_run_as_one_module_says():
+    """Whoever iterates one otherwise waits for the thread that tunes it (datasets/streams.py)."""
+    home = ROOT / "pipeline/datasets/streams.py"
+    words = ("as_numpy_iterator", "AUTOTUNE")
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in SOURCES
+        for word in words
+        if path != home and word in path.read_text(encoding="utf-8")
+    ]
+    assert found == []

@@ -27,8 +27,7 @@ def run_on(executor: TaskExecutor) -> table.Run:
 def require_seen(executor: TaskExecutor, split: Split, work_dir: str) -> None:
     """Raises UserError, which names the machine, where one that is to train on these pictures does not see them."""
     if not isinstance(executor, InlineExecutor):
-        bare = dataclasses.replace(split, thumbnails=None, sizes=None)
-        executor.everywhere(chunks.require_seen, executor.share(Pass(bare, [], "auto", work_dir)))
+        executor.everywhere(chunks.require_seen, executor.share(Pass(_to_send(split), [], "auto", work_dir)))
 
 
 def spread(
@@ -48,7 +47,7 @@ def spread(
 
     Raises UserError where a machine does not see the pictures, before the first chunk, or as features_of does.
     """
-    shared = executor.share(Pass(split, wanted, engine, work_dir, precision))
+    shared = executor.share(Pass(_to_send(split), wanted, engine, work_dir, precision))
     executor.everywhere(chunks.require_seen, shared)
     todo, since, submitted = chunks.spans(len(split), executor.at_once), 0.0, 0
     running: dict[int, Future[Made]] = {}
@@ -67,3 +66,8 @@ def spread(
             since = now - made.seconds
         tell(dataclasses.replace(made, seconds=now - since))
         since = now
+
+
+def _to_send(split: Split) -> Split:
+    """Without what features are not made of."""
+    return dataclasses.replace(split, thumbnails=None, sizes=None)

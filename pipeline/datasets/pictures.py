@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.datasets import elements, near_copies
+from pipeline.datasets import elements, near_copies, streams
 from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 
@@ -91,10 +91,10 @@ class Split:
             numbered = numbered.shuffle(count, seed=shuffle_seed)
         pairs = numbered.map(
             lambda index, raw: (self.decode(raw), labels[index]),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=cores(),
             deterministic=True,
         )
-        return pairs.apply(tf.data.experimental.assert_cardinality(count)).with_options(_our_cores())
+        return pairs.apply(tf.data.experimental.assert_cardinality(count)).with_options(streams.options())
 
     def subset(self, indices: np.ndarray) -> Split:
         """The pictures at `indices`, int (m,), each at most once, in ascending order."""
@@ -226,13 +226,14 @@ def decoded(
         .enumerate()
         .map(
             lambda index, raw: (index, look(split.decode(raw))),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=cores(),
             deterministic=True,
         )
-        .with_options(_our_cores())
+        .ignore_errors()
+        .batch(64)
     )
     passed = 0
-    for indices, looks in seen.ignore_errors().batch(64).as_numpy_iterator():
+    for indices, looks in streams.arrays(seen):
         yield indices, looks
         if progress:
             progress(int(indices[-1]) + 1 - passed)
@@ -263,16 +264,9 @@ def plain(error: tf.errors.OpError) -> str:
     return re.sub(r"\{\{.*?\}\} | \[Op:.*|^ValueError: ", "", first)
 
 
-def _our_cores() -> tf.data.Options:
-    """Has a data set compute in as many threads as cores are ours, however many AUTOTUNE finds."""
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = options.autotune.cpu_budget = cores()
-    return options
-
-
 def _reasons(unreadable: Split) -> list[tuple[str, str]]:
     reasons = []
-    for name, raw in zip(unreadable.ids, unreadable.raw(), strict=True):
+    for name, raw in zip(unreadable.ids, streams.arrays(unreadable.raw()), strict=True):
         try:
             unreadable.decode(raw)
         except tf.errors.OpError as error:

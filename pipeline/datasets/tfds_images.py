@@ -23,7 +23,7 @@ from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.download import download_manager, downloader
 
 from pipeline.config import KNOWN_DATASETS, DataConfig
-from pipeline.datasets import decoding, reading, splits, thumbnails
+from pipeline.datasets import decoding, reading, splits, streams, thumbnails
 from pipeline.datasets.elements import Stored
 from pipeline.datasets.pictures import Dataset, Split, hashes_of, plain
 from pipeline.shell import progress
@@ -155,7 +155,7 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
 def _has_labels(builder: tfds.core.DatasetBuilder, stored: str, keys: tuple[str, str]) -> bool:
     """Whether one of the split's first pictures has: those that are kept secret are -1."""
     first = _records(builder, stored, keys).take(_LOOKED_AT).map(lambda record: record[keys[1]])
-    return any(label >= 0 for label in first.as_numpy_iterator())
+    return any(label >= 0 for label in streams.arrays(first))
 
 
 def _read(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple[str, str], work_dir: str) -> Split:
@@ -165,7 +165,7 @@ def _read(builder: tfds.core.DatasetBuilder, stored: str, name: str, keys: tuple
     whole: list[bool] = []
     labels: list[np.ndarray] = []
     try:
-        for batch in _records(builder, stored, keys).batch(256).as_numpy_iterator():
+        for batch in streams.arrays(_records(builder, stored, keys).batch(256)):
             hashes += [hashlib.sha256(encoded).digest() for encoded in batch[image]]
             whole += map(decoding.looks_whole, batch[image])
             labels.append(batch[label])

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.datasets import Split, unreadable_named
+from pipeline.datasets import Split, streams, unreadable_named
+from pipeline.shell.cores import cores
 
 
 def written(
@@ -28,10 +29,10 @@ def written(
     """
     count = len(split) if indices is None else len(indices)
     kept = np.lib.format.open_memmap(path, "w+", np.uint8, (count, side, side, 3))
-    shown = split.pictures(indices).map(lambda picture, _label: resized(picture, side), tf.data.AUTOTUNE)
+    shown = split.pictures(indices).map(lambda picture, _label: resized(picture, side), cores())
     begin = 0
     with unreadable_named(split):
-        for some in shown.batch(32).prefetch(2).as_numpy_iterator():
+        for some in streams.arrays(shown.batch(32).prefetch(streams.READY)):
             kept[begin : begin + len(some)] = some
             begin += len(some)
             progress(len(some))

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import tensorflow as tf
 
 from pipeline.config import Cell, EngineName, Precision
-from pipeline.datasets import Split, unreadable_named
+from pipeline.datasets import Split, streams, unreadable_named
 from pipeline.features import engines
 from pipeline.features.engines import Engine
 from pipeline.networks.backbones import Backbone, preprocess, preprocessing
@@ -25,7 +24,6 @@ from pipeline.shell.cores import cores
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
 QUEUED = 2  # decoded batches that wait for a lane
-BUFFER_BYTES = 256 * 2**20  # that tf.data may fill; by default it takes half of the machine's memory
 
 Pictures = dict[str, np.ndarray]
 """form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
@@ -159,8 +157,6 @@ def _form(cell: Cell) -> str:
 def _batches(split: Split, cells: Sequence[Cell]) -> Iterator[Pictures]:
     """The pictures, in every form that one of `cells` wants."""
     wanted = {_form(cell): cell for cell in cells}
-    options = tf.data.Options()
-    options.autotune.ram_budget = BUFFER_BYTES
     pictures = (
         split.pictures()
         .map(
@@ -170,7 +166,6 @@ def _batches(split: Split, cells: Sequence[Cell]) -> Iterator[Pictures]:
         )
         .batch(BATCH)
         .prefetch(QUEUED)
-        .with_options(options)
     )
     with unreadable_named(split):
-        yield from pictures.as_numpy_iterator()
+        yield from streams.arrays(pictures)

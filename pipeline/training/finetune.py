@@ -21,11 +21,12 @@ import tensorflow as tf
 
 from pipeline import datasets
 from pipeline.config import HEAD_FIRST_EPOCHS, HEAD_FIRST_RATES, Augment, Cell, TrainConfig
-from pipeline.datasets import Dataset, Split
+from pipeline.datasets import Dataset, Split, streams
 from pipeline.features.table import Run, here
 from pipeline.networks import backbones, devices, layerwise
 from pipeline.networks.backbones import Backbone, preprocess
 from pipeline.networks.layerwise import LayerwiseAdam
+from pipeline.shell.cores import cores
 from pipeline.training import schedules
 from pipeline.training.compiled import class_weights
 from pipeline.training.fit import Curves, Fit, Watch, go_on
@@ -209,20 +210,21 @@ class NetworkTrainer:
         cached = len(rows) * resolution**2 * 3 * 4 <= CACHE_BYTES
         pictures = self._dataset.train.pictures(rows, config.seed if training and not cached else None).map(
             lambda image, label: (preprocess(image, config.cell), tf.one_hot(label, len(self._drawn.bias))),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=cores(),
         )
         if cached:
             pictures = pictures.cache()
         if not training:
-            return pictures.batch(min(SCORED_AT_ONCE, config.batch)).prefetch(tf.data.AUTOTUNE)
+            scored = pictures.batch(min(SCORED_AT_ONCE, config.batch))
+            return scored.prefetch(streams.READY).with_options(streams.options())
         if cached:
             pictures = pictures.shuffle(len(rows), seed=config.seed)
         seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
         augmented = tf.data.Dataset.zip(pictures, seeds).map(
             lambda picture, seed: (augment(picture[0], seed, config.augment), picture[1]),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=cores(),
         )
-        return augmented.batch(config.batch).prefetch(tf.data.AUTOTUNE)
+        return augmented.batch(config.batch).prefetch(streams.READY).with_options(streams.options())
 
 
 class _Joined(keras.Model):

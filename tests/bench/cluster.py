@@ -37,7 +37,7 @@ from tuning.cluster import RayExecutor
 from tuning.executors import TaskExecutor
 from tuning.extraction import spread
 
-ROUNDS = 3
+ROUNDS = 6  # in turn, since the fastest of each are compared
 OVERHEAD = 1.15
 SPEEDUP = 1.6
 RAY = SweepConfig(executor="ray", workers=1)
@@ -87,6 +87,8 @@ def tables() -> bool:
             made(split.between(0, 64), backbone, folder, partial(spread, executor))
             two = made(split, backbone, folder, partial(spread, executor))
             lost = made(split, backbone, folder, partial(losing_a_node, cluster, executor))
+    for how, times in (("this process", inline), ("one worker", one)):
+        print(f"{how}: {', '.join(f'{seconds:.1f}' for seconds, _digest in times)} s")
     shown = {"this process": min(inline), "one worker": min(one), "two nodes": two, "one of two lost on the way": lost}
     for how, (seconds, digest) in shown.items():
         print(f"{how}: {seconds:.1f} s, {len(split) / seconds:.0f} pictures/s, sha256 {digest[:16]}", flush=True)
