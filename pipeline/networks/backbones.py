@@ -113,7 +113,9 @@ def with_head(backbone: Backbone, kernel: np.ndarray, bias: np.ndarray) -> keras
     # order does not matter to the result.
     scaled = keras.layers.Rescaling(1 / divisor, offset=low, name="scale")(pictures)
     resized = keras.layers.Resizing(resolution, resolution, name="resize")(scaled)
-    features = backbone.model(resized)
+    # Said here, or a call that does not say it would train batch normalisation, and be answered by the batch's own
+    # averages: Keras 3.15 hands Resizing's default, training=True, to whatever comes after it.
+    features = backbone.model(resized, training=False)
     head = keras.layers.Dense(len(bias), activation="softmax", name="head")
     model = keras.Model(pictures, head(features), name="classifier")
     head.set_weights([kernel, bias])

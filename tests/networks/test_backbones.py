@@ -52,6 +52,17 @@ def test_the_joined_model_is_preprocessing_backbone_and_softmax(random_backbone,
     np.testing.assert_allclose(model.predict(pictures, verbose=0), expected, atol=1e-5)
 
 
+def test_the_joined_model_is_not_in_training_unless_somebody_says_so(random_backbone, pictures, tmp_path):
+    """Neither as it was made nor as it comes out of its file."""
+    rng = np.random.default_rng(2)
+    model = backbones.with_head(random_backbone, rng.normal(size=(256, 7)).astype(np.float32), np.zeros(7, np.float32))
+    model.save(tmp_path / "model.keras")
+    for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        expected = one(pictures, training=False).numpy()
+        np.testing.assert_array_equal(one(pictures).numpy(), expected)
+        np.testing.assert_array_equal(one(pictures, training=False).numpy(), expected)
+
+
 def test_parts_are_what_was_joined(random_backbone):
     kernel, bias = np.ones((256, 4), np.float32), np.arange(4, dtype=np.float32)
     convolutions, ours, shift = backbones.parts(backbones.with_head(random_backbone, kernel, bias))
