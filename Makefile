@@ -75,6 +75,7 @@ lock: | .venv/bin/uv
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	$(LOCK) --extra dashboard -c requirements.txt pyproject.toml -o requirements-dashboard.txt
+	$(LOCK) --extra onnx -c requirements.txt pyproject.toml -o requirements-onnx.txt
 	$(LOCK) --extra heic -c requirements.txt pyproject.toml -o requirements-heic.txt
 	$(LOCK) --extra distributed -c requirements.txt pyproject.toml -o requirements-distributed.txt
 	$(LOCK) --extra gpu -c requirements.txt pyproject.toml -o requirements-gpu.txt

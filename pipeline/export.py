@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pipeline import tracking
-from pipeline.config import DataConfig, ExportConfig, TrainConfig
+from pipeline.config import LITERT_FORMATS, DataConfig, ExportConfig, TrainConfig
 from pipeline.networks import devices
 from pipeline.scoring.published import imagenet_note
 from pipeline.shell import cli, progress
@@ -42,13 +42,15 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     LiteRT does not know.
     """
     from pipeline import datasets
-    from pipeline.device import card, contract, files, handheld, runtime
+    from pipeline.device import card, contract, files, handheld, onnx, runtime
     from pipeline.device.contract import Contract
     from pipeline.tracking import records
 
     cache = Path(config.work_dir or DataConfig.work_dir, CACHE)
     if config.web:  # what it wants is told before minutes are spent
         runtime.contents(config.runtime, cache)
+    if "onnx" in config.formats:
+        onnx.require()
     tags = tracker.tags(run_id)
     trained = records.located(records.trained_config(run_id, tags), config)
     dataset = datasets.load(trained)
@@ -75,13 +77,13 @@ def export(config: ExportConfig, run_id: str, tracker: Tracker) -> list[Check]:
     for one in checks:
         card.write(one, known, dataset.test, config.margin)
         tracker.log_metrics(run_id, one.as_metrics())
-        for ending in (".tflite", ".json", ".md"):
-            tracker.log_file(run_id, one.path.with_suffix(ending), FOLDER)
+        for path in (one.path, *map(one.path.with_suffix, (".json", ".md"))):
+            tracker.log_file(run_id, path, FOLDER)
         tracker.set_tags(run_id, {hash_tag(one.precision): contract.read(one.path).sha256})
         tracker.log_metrics(run_id, {exported(one.precision): 1.0})  # last: all of it is there
     if config.web:
         folder = Path(config.output, handheld.FOLDER)
-        handheld.write([one.path for one in checks], folder, config.runtime, cache)
+        handheld.write([one.path for one in checks if one.precision in LITERT_FORMATS], folder, config.runtime, cache)
     return checks
 
 

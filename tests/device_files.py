@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from filelock import FileLock
 from pipeline.config import Cell, DataConfig
 
 CELL = Cell(0.25, 48)
-FORMATS = ("float32", "float16", "int8")
+ENDINGS = {"onnx": ".onnx", "keras": ".keras"}
+FORMATS = ("float32", "float16", "int8", "onnx", "keras")
 
 
 class DeviceFiles:
-    """A folder with model.keras, calibration.npy, test.npy, labels.npy, and a FORMAT.tflite of each of FORMATS.
+    """A folder with model.keras, calibration.npy, test.npy, labels.npy, and a file of each of FORMATS.
 
     FORMAT.raw is the file before it got its contract.
 
@@ -31,7 +33,7 @@ class DeviceFiles:
 
     def file(self, name: str) -> Path:
         """Of a format."""
-        return self.folder / f"{name}.tflite"
+        return self.folder / f"{name}{ENDINGS.get(name, '.tflite')}"
 
     def raw(self, name: str) -> bytes:
         """Of a format, without a contract."""
@@ -83,4 +85,6 @@ def _make(folder: Path) -> None:
     for name, content in conversion.convert(model, FORMATS, train[:100]).items():
         about = contract.Contract(CELL.name, name, 48, DeviceFiles.class_names, 0.5, "digits:1", "ab12", "run1")
         (folder / f"{name}.raw").write_bytes(content)
-        (folder / f"{name}.tflite").write_bytes(contract.sealed(content, about))
+        content, sha256 = contract.sealed(content, about)
+        DeviceFiles(folder).file(name).write_bytes(content)
+        (folder / f"{name}.json").write_text(json.dumps(about.as_json(sha256)))

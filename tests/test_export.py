@@ -60,6 +60,19 @@ def test_scores_and_files_stand_on_the_run_of_the_model(exported, trained):
     assert json.loads(kept)["precision"] == "int8"
 
 
+def test_onnx_and_keras_files_are_checked_as_the_others_are(trained):
+    tracker = tracking.connect("alpharho")
+    config = export.ExportConfig(run_id=trained, formats=("onnx", "keras"), output="elsewhere")
+    checks = export.export(config, trained, tracker)
+    assert [one.precision for one in checks] == ["onnx", "keras"]
+    stem = "elsewhere/digits-mobilenet_0.25_48"
+    for name in ("onnx", "keras"):
+        assert tracker.metrics(trained)[f"{name}_agreement"] >= 0.995
+        path = Path(f"{stem}-{name}.{name}")
+        assert contract.read(path).contract.precision == name
+        assert path.with_suffix(".md").read_text().startswith(f"# {path.name}\n")
+
+
 def test_nothing_is_left_in_the_work_folder(exported):
     assert os.listdir("work/device") == []
 

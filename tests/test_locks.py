@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 MLPROJECT_PYTHON = "3.11"  # of conda.yaml, and of the images
 PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = ("dashboard", "distributed", "gpu", "heic", "ray")
+EXTRAS = ("dashboard", "distributed", "gpu", "heic", "onnx", "ray")
 SERVER = ROOT / "docker" / "requirements-server.txt"
 PROGRAM = [ROOT / f"requirements{part}.txt" for part in ("", "-dev", *(f"-{extra}" for extra in EXTRAS))]
 LOCKS = [*PROGRAM, SERVER]

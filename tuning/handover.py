@@ -60,7 +60,7 @@ def _hand_over(config: SweepConfig, tracker: Tracker, sweep_run: str) -> str:
 
 def _export(config: SweepConfig, tracker: Tracker, run_id: str) -> None:
     """Unless it was done, and the files still lie there."""
-    if not set(get_args(Format)) - _there(tracker, run_id, _files()).keys():
+    if not set(ExportConfig.formats) - _there(tracker, run_id, _files()).keys():
         return
     where = {name: getattr(config, name) for name in ("dataset", "labels", "data_dir", "work_dir")}
     export(ExportConfig(run_id=run_id, output=str(FOLDER), **where), run_id, tracker)

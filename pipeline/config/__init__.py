@@ -16,6 +16,7 @@ from pipeline.config.cells import (
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
 from pipeline.config.exports import (
+    LITERT_FORMATS,
     MODEL_PREFIXES,
     ChooseConfig,
     ExportConfig,
@@ -83,6 +84,7 @@ __all__ = [
     "IMAGENET_CLASSES",
     "KNOWN_DATASETS",
     "LEARNING_RATE_RANGE",
+    "LITERT_FORMATS",
     "MEDIAN_STARTUP_TRIALS",
     "MEDIAN_WARMUP",
     "MOBILENET_BLOCKS",

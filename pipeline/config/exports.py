@@ -14,7 +14,8 @@ from pipeline.config.settings import DataConfig, EvaluateConfig
 from pipeline.config.spelling import spell
 from pipeline.shell.errors import require
 
-Format = Literal["float32", "float16", "int8"]
+Format = Literal["float32", "float16", "int8", "onnx", "keras"]
+LITERT_FORMATS: tuple[Format, ...] = ("float32", "float16", "int8")
 Shown = Literal["table", "jsonl", "csv"]
 
 MODEL_PREFIXES = ("models:/", "runs:/")
@@ -26,8 +27,8 @@ class ExportConfig(EvaluateConfig):
 
     model: str = ""
     """in place of a run: models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID"""
-    formats: tuple[Format, ...] = ("float32", "float16", "int8")
-    """of the files: float32, float16, int8"""
+    formats: tuple[Format, ...] = LITERT_FORMATS
+    """of the files: float32, float16 and int8 for LiteRT; onnx, which wants the extra onnx; keras"""
     output: str = "exported"
     """folder for the files"""
     web: bool = False
@@ -47,6 +48,8 @@ class ExportConfig(EvaluateConfig):
         require(bool(self.formats), "at least one format", spell(self.formats), "--formats float32,int8")
         require(len(set(self.formats)) == len(self.formats), "each format once", spell(self.formats))
         require(bool(self.output), "a folder for the files", self.output, "--output exported")
+        runs = not self.web or not set(LITERT_FORMATS).isdisjoint(self.formats)
+        require(runs, "a format of LiteRT for the page", spell(self.formats), "--formats float32,int8 --web")
         require(self.web or not self.runtime, "--runtime with --web", f"--runtime {self.runtime}")
         require(self.calibration >= 1, "calibration >= 1", self.calibration)
         check_margin(self.margin)
@@ -59,7 +62,7 @@ class PredictConfig:
     pictures: Annotated[tuple[str, ...], Positional] = ()
     """files, folders, patterns such as 'shots/*.jpg', or - for a list on standard input, a path a line"""
     model: str = ""
-    """a file that pipeline.export wrote (.tflite), or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID"""
+    """a file that pipeline.export wrote, or models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID"""
     top: int = 5
     """classes that are shown of each picture, the likeliest first"""
     reject: float | Literal["auto"] = "auto"
@@ -120,7 +123,7 @@ class ServeConfig:
     """What answers over HTTP, where, and how much it bears."""
 
     model: str = ""
-    """a file that pipeline.export wrote (.tflite)"""
+    """a file that pipeline.export wrote"""
     host: str = "127.0.0.1"
     """the address to listen on; 0.0.0.0 for whoever reaches this machine"""
     port: int = 8000

@@ -17,15 +17,14 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import TrainConfig, as_params
-from pipeline.datasets import Split, resizing
-from pipeline.device import check, contract, pictures, running
+from pipeline.datasets import Split, resizing, streams
+from pipeline.device import check, contract, pictures, running, snippets
 from pipeline.device.check import Check
 from pipeline.device.contract import DeviceFile
 from pipeline.scoring.published import imagenet_note
 
 SHOWN = 8
 SEED = 0
-_EXAMPLES = Path(__file__).with_name("examples")
 _PROTOCOL = ("backbone", "weights", "freeze_conv", "protocol", "epochs", "lr_schedule", "l2", "seed", "val_fraction")
 
 _DATA_LICENCES = {
@@ -39,14 +38,6 @@ _WEIGHT_LICENCES = {
     "research that is not commercial, and whether that binds the weights is disputed",
     "tiny": "tiny weights of alpharho, Apache-2.0",
     "none": "no weights of others",
-}
-_OUTPUTS = {
-    "int8": "val output = Array(1) {{ ByteArray({classes}) }}\n"
-    "    Interpreter(model).run(input.rewind(), output)\n"
-    "    return FloatArray({classes}) {{ (output[0][it].toInt() and 0xff) / 256f }}",
-    "float": "val output = Array(1) {{ FloatArray({classes}) }}\n"
-    "    Interpreter(model).run(input.rewind(), output)\n"
-    "    return output[0]",
 }
 
 
@@ -73,7 +64,7 @@ def write(checked: Check, known: Known, test: Split, margin: float) -> None:
     shown = _pictures(file, test)
     told = as_json(file, checked, known, shown, margin)
     checked.path.with_suffix(".json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    checked.path.with_suffix(".md").write_text(as_markdown(told, checked.path.stem), encoding="utf-8")
+    checked.path.with_suffix(".md").write_text(as_markdown(told, checked.path.name), encoding="utf-8")
 
 
 def as_json(
@@ -110,8 +101,12 @@ def as_json(
     }
 
 
-def as_markdown(told: Mapping[str, Any], stem: str) -> str:
-    """The same for people, with an example for Python and one for Android."""
+def as_markdown(told: Mapping[str, Any], file: str) -> str:
+    """The same for people, with an example for Python and, but for Keras' own files, one for Android.
+
+    Args:
+        file: its name.
+    """
     test, cost, wants = told["test"], told["cost"], told["input"]
     low, high = (100 * bound for bound in test["interval"])
     model = test["model"].get("test_top1")
@@ -125,7 +120,8 @@ def as_markdown(told: Mapping[str, Any], stem: str) -> str:
         for one in told["examples"]
     ]
     return _MARKDOWN.format(
-        **{"stem": stem, "cell": told["cell"], "precision": told["precision"], "dataset": told["dataset"]},
+        **{"file": file, "stem": Path(file).stem, "cell": told["cell"], "dataset": told["dataset"]},
+        kind=_KINDS.get(told["precision"], told["precision"]),
         **{"verdict": told["verdict"], "pictures": f"{test['pictures']:,}", "digest": told["pictures"]},
         top1=f"{100 * test['top1']:.1f} % [{low:.1f}, {high:.1f}]",
         model="" if model is None else f"; the model's own is {100 * model:.1f} %",
@@ -140,22 +136,9 @@ def as_markdown(told: Mapping[str, Any], stem: str) -> str:
             f"- {text}" for text in [*told["caveats"], *_NOTES.get(told["precision"], ()), *told["licences"]]
         ),
         examples="\n".join(examples),
-        python=python_example(stem),
-        kotlin=kotlin_example(told),
+        python=snippets.python(file, told["precision"]),
+        android=_ANDROID.format(kotlin=kotlin) if (kotlin := snippets.kotlin(told)) else "",
     )
-
-
-def python_example(stem: str) -> str:
-    """A whole program, of some twenty lines."""
-    return _EXAMPLES.joinpath("answer.py.txt").read_text(encoding="utf-8").replace("{stem}", stem)
-
-
-def kotlin_example(told: Mapping[str, Any]) -> str:
-    """A function of some twenty lines."""
-    output = _OUTPUTS["int8" if told["precision"] == "int8" else "float"].format(classes=told["output"]["shape"][1])
-    text = _EXAMPLES.joinpath("Answer.kt.txt").read_text(encoding="utf-8")
-    text = text.replace("{below}", f"{told['reject_below']:.4f}")
-    return text.replace("{side}", str(told["side"])).replace("{output}", output)
 
 
 _TIMES = ("init_ms", "first_ms", "p50_ms", "p90_ms", "p95_ms")
@@ -166,9 +149,9 @@ _NOTES = {
         "layer alone, and run this file elsewhere, or slowly",
     )
 }
-_MARKDOWN = """# {stem}.tflite
+_MARKDOWN = """# {file}
 
-A classifier of {dataset}: {cell} in {precision}.
+A classifier of {dataset}: {cell} in {kind}.
 
 {verdict}.
 
@@ -209,12 +192,14 @@ Each of these pictures must come out as here; {stem}.json has all probabilities,
 
 ```python
 {python}```
-
+{android}"""
+_ANDROID = """
 ## Android, not compiled by us
 
 ```kotlin
 {kotlin}```
 """
+_KINDS = {"onnx": "float32, for ONNX Runtime", "keras": "float32, for Keras"}
 
 
 def _wanted(wants: Mapping[str, Any]) -> dict[str, str]:
@@ -230,7 +215,7 @@ def _pictures(file: DeviceFile, test: Split) -> list[dict[str, Any]]:
     runner = running.Runner(file, lanes=1)
     indices = pictures.some_of(len(test), SHOWN, SEED)
     told: list[dict[str, Any]] = []
-    for index, (picture, label) in zip(indices.tolist(), test.pictures(indices).as_numpy_iterator(), strict=True):
+    for index, (picture, label) in zip(indices.tolist(), streams.arrays(test.pictures(indices)), strict=True):
         path = folder / f"{len(told) + 1}.png"
         Image.fromarray(picture).save(path)
         small = resizing.to_bytes(picture, about.side)

@@ -1,4 +1,5 @@
-"""What a file wants and what it answers: the part that lies in the file itself, and beside it as JSON.
+"""What a file wants and what it answers: the part that lies in the file itself, and beside it as JSON. In Keras' own
+files nothing lies, so that JSON must lie beside them.
 
 Whoever integrates a file must give it what it was trained on: the pixels that our decoder makes, resized our way, in
 our order of channels. The contract says so, names the classes, and tells below which probability "none" is the answer.
@@ -23,6 +24,9 @@ NAME = "alpharho"  # of the metadata
 VERSION = 1
 _BEGIN = b'{"alpharho_contract": '
 _BLANK = "0" * 64  # in place of the hash while it is computed
+KERAS = ".keras"
+_ZIP = b"PK\x03\x04"  # as which Keras' files begin
+_ONNX = b"\x08"  # as which ONNX files begin: with the version of their format
 _LARGEST = 2**31  # bytes that a FlatBuffer may have
 
 DECODER = {
@@ -40,7 +44,7 @@ class Contract:
 
     Attributes:
         cell: such as mobilenet_0.75_224.
-        precision: float32, float16 or int8.
+        precision: float32, float16 or int8 by LiteRT; onnx or keras, which compute in single precision.
         side: of the input, px.
         class_names: of each output, in order.
         reject_below: the probability below which "none of these" is the answer; 0 is never.
@@ -94,40 +98,68 @@ class DeviceFile:
     sha256: str
 
 
-def sealed(model: bytes, contract: Contract) -> bytes:
-    """A LiteRT file with the contract, and the hash of it all, among its metadata."""
+def sealed(model: bytes, contract: Contract) -> tuple[bytes, str]:
+    """The file with the contract, and the hash of it all, among its metadata, or Keras' own as it is; and that hash."""
+    if model.startswith(_ZIP):
+        return model, hashlib.sha256(model).hexdigest()
     text = json.dumps(contract.as_json(_BLANK))
-    blank = packing.with_text(model, NAME, text, "picture", "probabilities")
-    digest = hashlib.sha256(blank).hexdigest().encode()
+    if packing.is_litert(model):
+        blank = packing.with_text(model, NAME, text, "picture", "probabilities")
+    else:
+        blank = packing.in_onnx(model, NAME, text)
+    digest = hashlib.sha256(blank).hexdigest()
     at = blank.rfind(_BEGIN)
-    return blank[:at] + blank[at:].replace(_BLANK.encode(), digest, 1)
+    return blank[:at] + blank[at:].replace(_BLANK.encode(), digest.encode(), 1), digest
 
 
 def read(path: str | Path) -> DeviceFile:
-    """Reads a file and its contract. Imports neither TensorFlow nor LiteRT.
+    """Reads a file and its contract. Imports neither TensorFlow nor what runs the file.
 
-    Raises UserError, in one line, where it is not there, no LiteRT file, not ours, or not whole.
+    Raises UserError, in one line, where it is not there, no such file, not ours, or not whole.
     """
     path = Path(path)
     content = _content(path)
-    if not packing.is_litert(content):
-        raise _refusal(path, "which is no LiteRT file")
-    at = content.rfind(_BEGIN)
-    if at < 0:
-        raise _refusal(path, "a LiteRT file of another program, or one that is cut off: it holds no contract")
+    if content.startswith(_ZIP):
+        written, blank = _beside(path), content
+    else:
+        written, blank = _inside(path, content)
     try:
-        written, _end = json.JSONDecoder().raw_decode(content[at:].decode("ascii", "replace"))
-        digest = str(written["sha256"])
+        version, digest = written["alpharho_contract"], str(written["sha256"])
         known = {name: written[name] for name in Contract.__dataclass_fields__}
         contract = Contract(**{**known, "class_names": tuple(known["class_names"])})
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _refusal(path, "which is damaged or cut off: its contract cannot be read") from None
-    if written["alpharho_contract"] != VERSION:
-        raise _refusal(path, f"one with a contract of version {written['alpharho_contract']}, and not {VERSION}")
-    blank = content[:at] + content[at:].replace(digest.encode(), _BLANK.encode(), 1)
+    except (KeyError, TypeError):
+        raise _refusal(path, _UNREAD) from None
+    if version != VERSION:
+        raise _refusal(path, f"one with a contract of version {version}, and not {VERSION}")
     if hashlib.sha256(blank).hexdigest() != digest:
         raise _refusal(path, "which is damaged or cut off: it is not what its own hash says")
     return DeviceFile(path, content, contract, digest)
+
+
+def _inside(path: Path, content: bytes) -> tuple[Any, bytes]:
+    """What is written in it, and its content as it was when its hash was computed."""
+    if not packing.is_litert(content) and not content.startswith(_ONNX):
+        raise _refusal(path, "which is no LiteRT file, and none of ONNX or Keras")
+    at = content.rfind(_BEGIN)
+    if at < 0:
+        raise _refusal(path, "a file of another program, or one that is cut off: it holds no contract")
+    try:
+        written, _end = json.JSONDecoder().raw_decode(content[at:].decode("ascii", "replace"))
+        return written, content[:at] + content[at:].replace(str(written["sha256"]).encode(), _BLANK.encode(), 1)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _refusal(path, _UNREAD) from None
+
+
+def _beside(path: Path) -> Any:
+    """What is written in the JSON file beside it."""
+    card = path.with_suffix(".json")
+    try:
+        return json.loads(card.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        raise _refusal(path, f"one of Keras without its {card.name} beside it") from None
+
+
+_UNREAD = "which is damaged or cut off: its contract cannot be read"
 
 
 def _content(path: Path) -> bytes:

@@ -24,6 +24,9 @@ from pipeline.shell import progress
 if TYPE_CHECKING:
     import keras
 
+LITERT = ".tflite"
+ENDINGS: dict[Format, str] = {"onnx": ".onnx", "keras": contract.KERAS}  # those that are not LITERT
+
 
 def write(
     model: keras.Model,
@@ -32,23 +35,23 @@ def write(
     calibration: np.ndarray,
     folder: Path,
 ) -> dict[Format, Path]:
-    """Writes NAME.tflite and NAME.json, the contract, for each format; files of these names are replaced.
+    """Writes a file and NAME.json, the contract, for each format; files of these names are replaced.
 
     Args:
         about: what the files have in common; their precision is filled in.
         calibration: see conversion.convert.
 
-    Raises UserError where the model has operations that LiteRT does not know.
+    Raises UserError as conversion.convert does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[Format, Path] = {}
     converted = conversion.convert(model, formats, calibration)
     for precision in formats:
         own = replace(about, precision=precision)
-        path = folder / f"{name_of(own)}.tflite"
-        _replace(path, contract.sealed(converted[precision], own))
-        told = own.as_json(contract.read(path).sha256)
-        _replace(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
+        path = folder / f"{name_of(own)}{ENDINGS.get(precision, LITERT)}"
+        content, sha256 = contract.sealed(converted[precision], own)
+        _replace(path.with_suffix(".json"), json.dumps(own.as_json(sha256), indent=1).encode())
+        _replace(path, content)
         written[precision] = path
     return written
 

@@ -3,7 +3,7 @@
     python -m pipeline.device.measuring answers FILE PICTURES.npy ANSWERS.npy
     python -m pipeline.device.measuring latencies FILE THREADS...
 
-Both print JSON. Neither TensorFlow nor Keras is imported, as on a device.
+Both print JSON, and which of FORBIDDEN were imported, for neither is on a device.
 """
 
 from __future__ import annotations
@@ -41,12 +41,11 @@ def answers(path: str, pictures: str, out: str) -> dict[str, object]:
 
 def latencies(path: str, *threads: str) -> dict[str, object]:
     """Of one picture: ms to make the file ready, of the first run and of later ones, and bytes of memory."""
-    import ai_edge_litert.interpreter  # noqa: F401, so that its own memory and time do not count
+    from pipeline.device import contract, sessions
 
-    from pipeline.device import contract
-
-    before = peak_memory()
     file = contract.read(path)
+    sessions.runtime_of(file.contract.precision).load(file)  # so that its own memory and time do not count
+    before = peak_memory() - len(file.content)
     return {"latencies": [{**_latency(file, int(count)), "memory": peak_memory() - before} for count in threads]}
 
 

@@ -1,4 +1,5 @@
-"""The tables of a LiteRT file (a FlatBuffer): its operations, and how a signature and a text are put into it."""
+"""The tables of a LiteRT file (a FlatBuffer): its operations, and how a signature and a text are put into it; and
+into an ONNX file a text."""
 
 from __future__ import annotations
 
@@ -58,6 +59,15 @@ def with_text(content: bytes, name: str, text: str, inputs: str, outputs: str) -
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
     return _written(model)
+
+
+def in_onnx(content: bytes, name: str, text: str) -> bytes:
+    """An ONNX file with `text` among its metadata."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, {name: text})
+    return bytes(model.SerializeToString())
 
 
 def _named(entry: Any, name: str, tensor: int) -> Any:

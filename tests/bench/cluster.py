@@ -37,7 +37,7 @@ from tuning.cluster import RayExecutor
 from tuning.executors import TaskExecutor
 from tuning.extraction import spread
 
-ROUNDS = 6  # in turn, since the fastest of each are compared
+ROUNDS = 6  # in turn; the fastest of each are compared
 OVERHEAD = 1.15
 SPEEDUP = 1.6
 RAY = SweepConfig(executor="ray", workers=1)

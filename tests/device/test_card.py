@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from pipeline import datasets
 from pipeline.config import DataConfig, TrainConfig
 from pipeline.datasets import decoding, resizing
-from pipeline.device import card, check, contract
+from pipeline.device import card, check, contract, snippets
 from pipeline.scoring.compare import compare
 
 STEM = "digits-mobilenet_0.25_48-int8"
@@ -70,7 +71,7 @@ def test_it_can_be_read_by_people(folder):
 
 def test_the_python_example_gives_the_answers_of_the_card(told, folder):
     """As somebody would who has the file and its card alone, on pictures of another size, too."""
-    program = card.python_example(STEM)
+    program = snippets.python(f"{STEM}.tflite", "int8")
     assert len(program.splitlines()) <= 30
     (folder / "answer.py").write_text(program)
     for one in told["examples"][:2]:
@@ -81,8 +82,28 @@ def test_the_python_example_gives_the_answers_of_the_card(told, folder):
         assert done.stdout.split("\n")[0] == f"{expected} {best['probability']:.3f}"
 
 
+@pytest.mark.parametrize("name", ["onnx", "keras"])
+def test_other_files_have_an_example_of_their_own(device_files, told, folder, tmp_path, name):
+    file = device_files.file(name)
+    for path in (file, file.with_suffix(".json"), folder / told["examples"][0]["file"]):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "answer.py").write_text(snippets.python(file.name, name))
+    picture = Path(told["examples"][0]["file"]).name
+    done = subprocess.run(
+        [sys.executable, "answer.py", picture], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    shown = resizing.to_bytes(decoding.read((tmp_path / picture).read_bytes()), 48)
+    expected = device_files.model()(shown[None]).numpy()[0].max()
+    assert float(done.stdout.split()[-1]) == pytest.approx(expected, abs=6e-4)
+
+
+def test_keras_own_file_has_no_example_for_a_phone(told):
+    assert snippets.kotlin({**told, "precision": "keras"}) == ""
+    assert "onnxruntime-android" in snippets.kotlin({**told, "precision": "onnx"})
+
+
 def test_the_python_example_lays_what_is_transparent_over_white(folder):
-    (folder / "answer.py").write_text(card.python_example(STEM))
+    (folder / "answer.py").write_text(snippets.python(f"{STEM}.tflite", "int8"))
     ink = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
     seen = 255 - ink  # black, of which so much is seen
     Image.fromarray(np.stack([np.zeros_like(ink)] * 3 + [seen], axis=-1)).save(folder / "clear.png")
@@ -97,7 +118,7 @@ def test_the_python_example_lays_what_is_transparent_over_white(folder):
 
 
 def test_the_kotlin_example_says_where_none_is_the_answer(told):
-    assert f"below {told['reject_below']:.4f}f, the answer is none" in card.kotlin_example(told)
+    assert f"below {told['reject_below']:.4f}f, the answer is none" in snippets.kotlin(told)
 
 
 def test_the_caveat_of_imagenet_stands_on_cards_of_dogs(folder):
@@ -110,6 +131,6 @@ def test_the_caveat_of_imagenet_stands_on_cards_of_dogs(folder):
     whole = card.as_json(file, checked, known, [], 1.0)
     assert "ImageNet's training set contains the Stanford Dogs pictures" in whole["caveats"][0]
     assert "not commercial" in whole["licences"][0]
-    text = card.as_markdown({**whole, "examples": []}, "dogs")
+    text = card.as_markdown({**whole, "examples": []}, "dogs.tflite")
     assert whole["caveats"][0] in text
     assert "ByteArray(10)" in text

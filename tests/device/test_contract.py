@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 
 from pipeline.device import contract
@@ -35,7 +38,7 @@ def test_names_of_classes_may_hold_anything(device_files, tmp_path):
     names = ("é\udcff", '"sha256": "', "{}", "\\", "\n", *"56789")
     about = contract.Contract("mobilenet_0.25_48", "int8", 48, names)
     path = tmp_path / "odd.tflite"
-    path.write_bytes(contract.sealed(device_files.raw("int8"), about))
+    path.write_bytes(contract.sealed(device_files.raw("int8"), about)[0])
     assert contract.read(path).contract == about
 
 
@@ -53,6 +56,40 @@ def test_one_wrong_bit_is_noticed(content, tmp_path, at):
     path = tmp_path / "wrong.tflite"
     path.write_bytes(content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :])
     assert "is not what its own hash says" in refusal(path)
+
+
+def test_an_onnx_file_says_what_it_wants_to_others_too(device_files):
+    import onnx
+
+    path = device_files.file("onnx")
+    assert contract.read(path).contract.class_names == device_files.class_names
+    model = onnx.load(path)
+    (entry,) = model.metadata_props
+    assert (entry.key, json.loads(entry.value)["cell"]) == (contract.NAME, "mobilenet_0.25_48")
+    (picture,), (answer,) = model.graph.input, model.graph.output
+    assert [one.dim_value for one in picture.type.tensor_type.shape.dim] == [1, 48, 48, 3]
+    assert (picture.name, picture.type.tensor_type.elem_type) == ("picture", onnx.TensorProto.UINT8)
+    assert answer.name == "probabilities"
+
+
+@pytest.mark.parametrize("name", ["onnx", "keras"])
+def test_every_kind_of_file_is_refused_with_a_wrong_bit(device_files, tmp_path, name):
+    source = device_files.file(name)
+    content = source.read_bytes()
+    path = tmp_path / source.name
+    shutil.copy(source.with_suffix(".json"), tmp_path)
+    for index in (len(content) // 3, len(content) // 2):
+        path.write_bytes(content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :])
+        assert "is not what its own hash says" in refusal(path)
+
+
+def test_a_file_of_keras_wants_its_contract_beside_it(device_files, tmp_path):
+    path = tmp_path / "model.keras"
+    shutil.copy(device_files.file("keras"), path)
+    assert "without its model.json beside it" in refusal(path)
+    for text in ("", "[]", "{}", '{"alpharho_contract": 1}', "[" * 100_000):
+        path.with_suffix(".json").write_text(text)
+        refusal(path)
 
 
 def test_files_of_others_are_refused(tmp_path):

@@ -6,8 +6,8 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from pipeline.config import LITERT_FORMATS
 from pipeline.device import packing
-from tests.device_files import FORMATS
 
 
 def file_of(forward, **settings) -> bytes:
@@ -25,7 +25,7 @@ def product() -> bytes:
     return file_of(lambda x: x @ weights)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", LITERT_FORMATS)
 def test_our_files_have_builtin_operations_alone(device_files, name):
     content = device_files.file(name).read_bytes()
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(packing.operations(content))
