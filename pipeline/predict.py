@@ -3,7 +3,8 @@
     python -m pipeline.predict --model exported/digits-mobilenet_0.5_96-int8.tflite shots/ cat.jpg 'more/*.png'
     find . -name '*.jpg' | python -m pipeline.predict --model FILE.tflite --format jsonl -
 
-A file of pipeline.export is run by LiteRT or ONNX Runtime, without TensorFlow; Keras' own file, and an address in MLflow (models:/..., runs:/...) by Keras.
+A file of pipeline.export is run by LiteRT or ONNX Runtime, without TensorFlow; a file of Keras' own and an address in
+MLflow (models:/..., runs:/...) by Keras.
 Pictures that cannot be read are named and passed over; the exit code is 3 then.
 """
 
