@@ -1,4 +1,5 @@
-"""Answers pictures over HTTP, by a file of pipeline.export; neither TensorFlow nor MLflow is imported.
+"""Answers pictures over HTTP, by a file of pipeline.export; MLflow is not imported, and TensorFlow for Keras' own files
+alone.
 
     python -m pipeline.serve --model exported/digits-mobilenet_0.5_96-int8.tflite
     curl --data-binary @shot.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict

@@ -12,11 +12,11 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from pipeline.config import ChooseConfig, Format, amount
+from pipeline.config import DEVICE_FORMATS, ChooseConfig, amount
 from pipeline.device.check import milliseconds
 from pipeline.shell import cli, progress
 from pipeline.shell.errors import UserError
@@ -202,7 +202,7 @@ def options_of(cells: pd.DataFrame, metrics: Mapping[str, Mapping[str, float]]) 
                 **{"lost": told[f"{name}_loss_points"], "loss": told[f"{name}_loss_points_high"]},
                 "latency_ms": told.get(f"{name}_p50_ms_1_thread", math.nan),
             }
-            for name in get_args(Format)
+            for name in DEVICE_FORMATS
             if told.get(exported(name))
         ]
         found += [Option(**known, **file) for file in files or [{"precision": ""}]]

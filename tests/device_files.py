@@ -85,6 +85,6 @@ def _make(folder: Path) -> None:
     for name, content in conversion.convert(model, FORMATS, train[:100]).items():
         about = contract.Contract(CELL.name, name, 48, DeviceFiles.class_names, 0.5, "digits:1", "ab12", "run1")
         (folder / f"{name}.raw").write_bytes(content)
-        content, sha256 = contract.sealed(content, about)
-        DeviceFiles(folder).file(name).write_bytes(content)
-        (folder / f"{name}.json").write_text(json.dumps(about.as_json(sha256)))
+        file = DeviceFiles(folder).file(name)
+        file.write_bytes(contract.sealed(content, about))
+        file.with_suffix(".json").write_text(json.dumps(about.as_json(contract.read(file).sha256)))

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import export, main, tracking
 from pipeline.device import contract
+from pipeline.shell.cores import cores
 from pipeline.shell.errors import UserError
 from tests.folders import inside
 
@@ -68,6 +69,7 @@ def test_onnx_and_keras_files_are_checked_as_the_others_are(trained):
     stem = "elsewhere/digits-mobilenet_0.25_48"
     for name in ("onnx", "keras"):
         assert tracker.metrics(trained)[f"{name}_agreement"] >= 0.995
+        assert (f"{name}_p50_ms_1_thread" in tracker.metrics(trained)) == (name == "onnx" or cores() == 1)
         path = Path(f"{stem}-{name}.{name}")
         assert contract.read(path).contract.precision == name
         assert path.with_suffix(".md").read_text().startswith(f"# {path.name}\n")

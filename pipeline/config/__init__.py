@@ -16,6 +16,7 @@ from pipeline.config.cells import (
 )
 from pipeline.config.documents import ReportConfig, ResultsConfig
 from pipeline.config.exports import (
+    DEVICE_FORMATS,
     LITERT_FORMATS,
     MODEL_PREFIXES,
     ChooseConfig,
@@ -78,6 +79,7 @@ from pipeline.config.spelling import as_params, spell
 __all__ = [
     "ARCHITECTURES",
     "BASE_RESOLUTION",
+    "DEVICE_FORMATS",
     "FINETUNING_RATE_RANGE",
     "HEAD_FIRST_EPOCHS",
     "HEAD_FIRST_RATES",

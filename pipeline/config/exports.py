@@ -16,6 +16,7 @@ from pipeline.shell.errors import require
 
 Format = Literal["float32", "float16", "int8", "onnx", "keras"]
 LITERT_FORMATS: tuple[Format, ...] = ("float32", "float16", "int8")
+DEVICE_FORMATS: tuple[Format, ...] = (*LITERT_FORMATS, "onnx")
 Shown = Literal["table", "jsonl", "csv"]
 
 MODEL_PREFIXES = ("models:/", "runs:/")

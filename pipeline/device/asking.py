@@ -1,4 +1,4 @@
-"""Which pictures are asked about, and what a model says of each; with a file, without TensorFlow."""
+"""Which pictures are asked about, and what a model says of each; without TensorFlow with a file, but for Keras'."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.device import contract
+from pipeline.device import contract, sessions
 from pipeline.scoring import metrics
 from pipeline.scoring.compare import Comparison, compare
 from pipeline.shell import processes
@@ -56,7 +56,7 @@ class Check:
         top1: a fraction; interval: its 95 % Wilson interval.
         versus_model: the file against the model.
         agreement: fraction of the pictures to which both give the same answer, right or wrong.
-        latencies: by threads, ascending; of one thread first.
+        latencies: by threads, ascending; of one thread first, but for Keras, which takes all cores.
         seconds: that all answers took, by all cores.
         processor: its name, and how many cores are ours.
     """
@@ -130,10 +130,17 @@ def check(
         interval=metrics.wilson_interval(int(right.sum()), len(right)),
         versus_model=compare(right, expected == labels, groups),
         agreement=float(np.mean(given == expected)),
-        latencies=latencies(path, [count for count in threads if count <= max(1, cores())]),
+        latencies=latencies(path, _possible(precision, threads)),
         seconds=seconds,
         processor=processor(),
     )
+
+
+def _possible(precision: str, threads: Sequence[int]) -> list[int]:
+    """Those of `threads` that this machine has cores for; of a runtime that takes all cores, these."""
+    if not threads or sessions.runtime_of(precision).has_threads:
+        return [count for count in threads if count <= max(1, cores())]
+    return [max(1, cores())]
 
 
 def answered(path: Path, pictures: Path) -> tuple[np.ndarray, float]:
@@ -185,6 +192,6 @@ def verdict(check: Check, margin: float) -> str:
 
 def _told(task: str, path: Path, *args: str) -> dict[str, Any]:
     told = json.loads(processes.fresh(_MEASURING, task, str(path), *args))
-    if told["imported"] and path.suffix != contract.KERAS:
+    if told["imported"] and contract.read(path).contract.precision != "keras":
         raise RuntimeError(f"{_MEASURING} imported {', '.join(told['imported'])}, which no device has")
     return told

@@ -1,5 +1,4 @@
-"""What a file wants and what it answers: the part that lies in the file itself, and beside it as JSON. In Keras' own
-files nothing lies, so that JSON must lie beside them.
+"""What a file wants and what it answers: the part that lies in the file itself, and beside it as JSON.
 
 Whoever integrates a file must give it what it was trained on: the pixels that our decoder makes, resized our way, in
 our order of channels. The contract says so, names the classes, and tells below which probability "none" is the answer.
@@ -24,9 +23,6 @@ NAME = "alpharho"  # of the metadata
 VERSION = 1
 _BEGIN = b'{"alpharho_contract": '
 _BLANK = "0" * 64  # in place of the hash while it is computed
-KERAS = ".keras"
-_ZIP = b"PK\x03\x04"  # as which Keras' files begin
-_ONNX = b"\x08"  # as which ONNX files begin: with the version of their format
 _LARGEST = 2**31  # bytes that a FlatBuffer may have
 
 DECODER = {
@@ -98,18 +94,16 @@ class DeviceFile:
     sha256: str
 
 
-def sealed(model: bytes, contract: Contract) -> tuple[bytes, str]:
-    """The file with the contract, and the hash of it all, among its metadata, or Keras' own as it is; and that hash."""
-    if model.startswith(_ZIP):
-        return model, hashlib.sha256(model).hexdigest()
+def sealed(model: bytes, contract: Contract) -> bytes:
+    """The file with the contract, and the hash of it all, among its metadata.
+
+    Raises UserError where a file of Keras has no room for so many names of classes.
+    """
     text = json.dumps(contract.as_json(_BLANK))
-    if packing.is_litert(model):
-        blank = packing.with_text(model, NAME, text, "picture", "probabilities")
-    else:
-        blank = packing.in_onnx(model, NAME, text)
-    digest = hashlib.sha256(blank).hexdigest()
+    blank = packing.with_text(model, NAME, text)
+    digest = hashlib.sha256(blank).hexdigest().encode()
     at = blank.rfind(_BEGIN)
-    return blank[:at] + blank[at:].replace(_BLANK.encode(), digest.encode(), 1), digest
+    return blank[:at] + blank[at:].replace(_BLANK.encode(), digest, 1)
 
 
 def read(path: str | Path) -> DeviceFile:
@@ -119,47 +113,24 @@ def read(path: str | Path) -> DeviceFile:
     """
     path = Path(path)
     content = _content(path)
-    if content.startswith(_ZIP):
-        written, blank = _beside(path), content
-    else:
-        written, blank = _inside(path, content)
-    try:
-        version, digest = written["alpharho_contract"], str(written["sha256"])
-        known = {name: written[name] for name in Contract.__dataclass_fields__}
-        contract = Contract(**{**known, "class_names": tuple(known["class_names"])})
-    except (KeyError, TypeError):
-        raise _refusal(path, _UNREAD) from None
-    if version != VERSION:
-        raise _refusal(path, f"one with a contract of version {version}, and not {VERSION}")
-    if hashlib.sha256(blank).hexdigest() != digest:
-        raise _refusal(path, "which is damaged or cut off: it is not what its own hash says")
-    return DeviceFile(path, content, contract, digest)
-
-
-def _inside(path: Path, content: bytes) -> tuple[Any, bytes]:
-    """What is written in it, and its content as it was when its hash was computed."""
-    if not packing.is_litert(content) and not content.startswith(_ONNX):
-        raise _refusal(path, "which is no LiteRT file, and none of ONNX or Keras")
+    if not packing.is_known(content):
+        raise _refusal(path, "which is no LiteRT, ONNX or Keras file")
     at = content.rfind(_BEGIN)
     if at < 0:
         raise _refusal(path, "a file of another program, or one that is cut off: it holds no contract")
     try:
         written, _end = json.JSONDecoder().raw_decode(content[at:].decode("ascii", "replace"))
-        return written, content[:at] + content[at:].replace(str(written["sha256"]).encode(), _BLANK.encode(), 1)
+        version, digest = written["alpharho_contract"], str(written["sha256"])
+        known = {name: written[name] for name in Contract.__dataclass_fields__}
+        contract = Contract(**{**known, "class_names": tuple(known["class_names"])})
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise _refusal(path, _UNREAD) from None
-
-
-def _beside(path: Path) -> Any:
-    """What is written in the JSON file beside it."""
-    card = path.with_suffix(".json")
-    try:
-        return json.loads(card.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        raise _refusal(path, f"one of Keras without its {card.name} beside it") from None
-
-
-_UNREAD = "which is damaged or cut off: its contract cannot be read"
+        raise _refusal(path, "which is damaged or cut off: its contract cannot be read") from None
+    if version != VERSION:
+        raise _refusal(path, f"one with a contract of version {version}, and not {VERSION}")
+    blank = content[:at] + content[at:].replace(digest.encode(), _BLANK.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != digest:
+        raise _refusal(path, "which is damaged or cut off: it is not what its own hash says")
+    return DeviceFile(path, content, contract, digest)
 
 
 def _content(path: Path) -> bytes:

@@ -10,17 +10,19 @@ import keras
 import numpy as np
 
 from pipeline.device import litert, onnx, quantize
+from pipeline.shell import progress
+from pipeline.shell.errors import UserError
 
 
 def convert(model: keras.Model, formats: Sequence[str], calibration: np.ndarray) -> dict[str, bytes]:
-    """Format -> file, without a contract.
+    """Format -> file, without a contract. A network that cannot be had in ONNX is told, and its other files are made.
 
     Args:
         model: as backbones.with_head makes it.
         formats: see config.Format.
         calibration: uint8 (n, r, r, 3), training pictures; see quantize.int8.
 
-    Raises UserError where it has operations that LiteRT does not know, or the extra onnx is not installed.
+    Raises UserError where it has operations that LiteRT does not know, or ONNX was asked for alone and cannot be had.
     """
     makers: dict[str, Callable[[], bytes]] = {
         "float32": lambda: litert.float32(model),
@@ -29,7 +31,15 @@ def convert(model: keras.Model, formats: Sequence[str], calibration: np.ndarray)
         "onnx": lambda: onnx.float32(model),
         "keras": lambda: _saved(model),
     }
-    return {name: makers[name]() for name in formats}
+    made: dict[str, bytes] = {}
+    for name in formats:
+        try:
+            made[name] = makers[name]()
+        except UserError as error:
+            if name != "onnx" or len(formats) == 1:
+                raise
+            progress.note(f"no ONNX file: {error}")
+    return made
 
 
 def _saved(model: keras.Model) -> bytes:

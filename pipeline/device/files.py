@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 LITERT = ".tflite"
-ENDINGS: dict[Format, str] = {"onnx": ".onnx", "keras": contract.KERAS}  # those that are not LITERT
+ENDINGS: dict[Format, str] = {"onnx": ".onnx", "keras": ".keras"}  # those that are not LITERT
 
 
 def write(
@@ -46,12 +46,12 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[Format, Path] = {}
     converted = conversion.convert(model, formats, calibration)
-    for precision in formats:
+    for precision in (name for name in formats if name in converted):
         own = replace(about, precision=precision)
         path = folder / f"{name_of(own)}{ENDINGS.get(precision, LITERT)}"
-        content, sha256 = contract.sealed(converted[precision], own)
-        _replace(path.with_suffix(".json"), json.dumps(own.as_json(sha256), indent=1).encode())
-        _replace(path, content)
+        _replace(path, contract.sealed(converted[precision], own))
+        told = own.as_json(contract.read(path).sha256)
+        _replace(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
         written[precision] = path
     return written
 

@@ -44,7 +44,7 @@ def latencies(path: str, *threads: str) -> dict[str, object]:
     from pipeline.device import contract, sessions
 
     file = contract.read(path)
-    sessions.runtime_of(file.contract.precision).load(file)  # so that its own memory and time do not count
+    sessions.runtime_of(file.contract.precision).require(file)  # so that its own memory and time do not count
     before = peak_memory() - len(file.content)
     return {"latencies": [{**_latency(file, int(count)), "memory": peak_memory() - before} for count in threads]}
 

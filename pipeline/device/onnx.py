@@ -1,21 +1,21 @@
 """A Keras model becomes an ONNX file in single precision: a uint8 picture in, probabilities out.
 
-Keras has tf2onnx do it, whose project seeks a maintainer: so it is an extra, and what it makes is run by ONNX Runtime
-on the whole test split, as every file is.
+tf2onnx does it, whose project seeks a maintainer: so it is an extra, and what it makes is run by ONNX Runtime on the
+whole test split, as every file is.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import tempfile
-import warnings
-from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from pipeline.device import litert
-from pipeline.shell.errors import UserError
+from pipeline.shell.errors import UserError, first_line
 from pipeline.shell.progress import quiet_stderr
 
 OPSET = 18  # ONNX Runtime has it since 1.14, of 2023
@@ -34,33 +34,51 @@ def require() -> None:
 
 
 def float32(model: keras.Model) -> bytes:
-    """Converts a model as backbones.with_head makes it. Raises UserError where the extra is not installed."""
-    require()
-    import onnx
+    """Converts a model as backbones.with_head makes it.
 
-    whole = _whole(model)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), quiet_stderr():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras' own, of numpy's names
-        path = Path(folder, "model.onnx")
-        whole.export(path, format="onnx", verbose=False, opset_version=OPSET)
-        made = onnx.load(path)
-    graph = made.graph
-    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    for node in graph.node:
-        node.output[:] = [PROBABILITIES if name == graph.output[0].name else name for name in node.output]
-    graph.output[0].name = PROBABILITIES
-    onnx.checker.check_model(made)
+    Raises UserError where the extra is not installed, or tf2onnx does not take the network.
+    """
+    require()
+    try:
+        with quiet_stderr():
+            made = _converted(_Answering(model))
+    except Exception as error:  # tf2onnx and onnx have a dozen kinds
+        raise UserError(
+            f"wanted a network that tf2onnx converts. Received: {first_line(error)}. "
+            "Try: --formats float32,float16,int8"
+        ) from error
     return bytes(made.SerializeToString())
 
 
-def _whole(model: keras.Model) -> keras.Model:
-    """uint8 (1, side, side, 3) -> probabilities (1, C)."""
-    network, scale = litert.network_of(model), model.get_layer("scale")
-    side = litert.side_of(network)
-    picture = keras.Input((side, side, 3), batch_size=1, dtype="uint8", name=PICTURE)
-    head = keras.layers.Dense(len(network.bias), activation="softmax", name=PROBABILITIES)
-    features = network.backbone(keras.layers.Rescaling(scale.scale, offset=scale.offset)(picture))
-    whole = keras.Model(picture, head(features))
-    head.set_weights([network.kernel, network.bias])
-    whole(np.zeros((1, side, side, 3), np.uint8))  # or Keras holds that it was never called
-    return whole
+class _Answering(tf.Module):
+    """The network as a SavedModel, from which tf2onnx takes the weights; from a function it takes them wrongly."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__()
+        network = litert.network_of(model)
+        forward, side = litert.answering(network), litert.side_of(network)
+        self.weights = [weight.value for weight in network.backbone.variables]  # or they are not saved
+        self.answer = tf.function(
+            lambda picture: {PROBABILITIES: forward(litert.preprocessed(model, picture))},
+            input_signature=[tf.TensorSpec((1, side, side, 3), tf.uint8, PICTURE)],
+        )
+
+
+def _converted(answering: _Answering) -> Any:
+    """Its onnx.ModelProto, with names of ours."""
+    import onnx
+    from tf2onnx import convert, tf_loader
+
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it warns of what it then does in another way
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(answering, folder, signatures=answering.answer.get_concrete_function())
+        graph, inputs, outputs = tf_loader.from_saved_model(folder, None, None)[:3]
+        made, _files = convert.from_graph_def(graph, input_names=list(inputs), output_names=list(outputs), opset=OPSET)
+    (picture,), (answer,) = made.graph.input, made.graph.output
+    ours = {picture.name: PICTURE, answer.name: PROBABILITIES}
+    for node in made.graph.node:
+        node.input[:] = [ours.get(name, name) for name in node.input]
+        node.output[:] = [ours.get(name, name) for name in node.output]
+    picture.name, answer.name = PICTURE, PROBABILITIES
+    onnx.checker.check_model(made)
+    return made

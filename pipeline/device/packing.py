@@ -1,21 +1,26 @@
-"""The tables of a LiteRT file (a FlatBuffer): its operations, and how a signature and a text are put into it; and
-into an ONNX file a text."""
+"""What lies in a file: the operations of LiteRT's (a FlatBuffer), and a text, put where its format has room for one."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any
 
 import numpy as np
 
+from pipeline.shell.errors import UserError
+
 IDENTIFIER = b"TFL3"  # behind the first four bytes
-SIGNATURE = "classify"
+SIGNATURE, INPUT, OUTPUT = "classify", "picture", "probabilities"
+_ONNX = b"\x08"  # the field of the version of its format
+_ZIP = b"PK\x03\x04"  # as which Keras' files begin
 ALIGNMENT = 16  # bytes, that the schema asks for where weights begin; TensorFlow's own writer heeds four of them
 _CUSTOM = "CUSTOM"
 
 
-def is_litert(content: bytes) -> bool:
-    """Whether it begins as LiteRT files do."""
-    return content[4:8] == IDENTIFIER
+def is_known(content: bytes) -> bool:
+    """Whether it begins as files of LiteRT, ONNX or Keras do."""
+    return _is_litert(content) or content.startswith((_ONNX, _ZIP))
 
 
 def operations(content: bytes) -> tuple[str, ...]:
@@ -37,21 +42,52 @@ def foreign(content: bytes) -> tuple[str, ...]:
     return tuple(name for name in operations(content) if not hasattr(schema.BuiltinOperator, name))
 
 
-def with_text(content: bytes, name: str, text: str, inputs: str, outputs: str) -> bytes:
-    """The file, of one input and one output, with a signature and with `text` among its metadata.
+def with_text(content: bytes, name: str, text: str) -> bytes:
+    """The file with `text`, of this name, among its metadata, as it is; of LiteRT also with a signature.
 
-    Args:
-        name: of the text.
-        inputs, outputs: what the signature SIGNATURE calls the two.
+    Raises UserError where there is no room.
     """
+    if _is_litert(content):
+        return _in_litert(content, name, text)
+    return _in_keras(content, text) if content.startswith(_ZIP) else _in_onnx(content, name, text)
+
+
+def _is_litert(content: bytes) -> bool:
+    return content[4:8] == IDENTIFIER
+
+
+def _in_keras(content: bytes, text: str) -> bytes:
+    """As the comment of the archive that it is."""
+    comment = text.encode()
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        raise UserError(
+            f"wanted names of classes that a file of Keras has room for. Received: {len(comment):,} bytes with what "
+            f"else it tells, of {zipfile.ZIP_MAX_COMMENT:,} at most. Try: --formats float32,onnx"
+        )
+    whole = io.BytesIO(content)
+    with zipfile.ZipFile(whole, "a") as archive:
+        archive.comment = comment
+    return whole.getvalue()
+
+
+def _in_onnx(content: bytes, name: str, text: str) -> bytes:
+    import onnx
+
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, {name: text})
+    return bytes(model.SerializeToString())
+
+
+def _in_litert(content: bytes, name: str, text: str) -> bytes:
+    """With a signature SIGNATURE, whose input is called INPUT and whose output OUTPUT."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
-    signature.inputs = [_named(schema.TensorMapT(), inputs, graph.inputs[0])]
-    signature.outputs = [_named(schema.TensorMapT(), outputs, graph.outputs[0])]
+    signature.inputs = [_named(schema.TensorMapT(), INPUT, graph.inputs[0])]
+    signature.outputs = [_named(schema.TensorMapT(), OUTPUT, graph.outputs[0])]
     model.signatureDefs = [signature]
     entry, buffer = schema.MetadataT(), schema.BufferT()
     buffer.data = np.frombuffer(text.encode(), np.uint8)
@@ -59,15 +95,6 @@ def with_text(content: bytes, name: str, text: str, inputs: str, outputs: str) -
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
     return _written(model)
-
-
-def in_onnx(content: bytes, name: str, text: str) -> bytes:
-    """An ONNX file with `text` among its metadata."""
-    import onnx
-
-    model = onnx.load_from_string(content)
-    onnx.helper.set_model_props(model, {name: text})
-    return bytes(model.SerializeToString())
 
 
 def _named(entry: Any, name: str, tensor: int) -> Any:

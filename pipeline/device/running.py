@@ -27,7 +27,7 @@ class Runner:
 
     Args:
         file: what to run.
-        lanes: sessions; 0: one for each core that is ours, or a single one where its runtime likes that better.
+        lanes: sessions; 0: one for each core that is ours, or a single one where its runtime takes all of them.
         threads: of each of them.
 
     Raises UserError where its runtime does not take the file, or it is of other inputs and outputs than its contract.
@@ -35,16 +35,16 @@ class Runner:
 
     def __init__(self, file: DeviceFile, lanes: int = 0, threads: int = 1) -> None:
         runtime = sessions.runtime_of(file.contract.precision)
-        self.file, self.lanes = file, lanes or (min(cores(), MOST_LANES) if runtime.side_by_side else 1)
+        self.file, self.lanes = file, lanes or (min(cores(), MOST_LANES) if runtime.has_threads else 1)
         self._free: queue.SimpleQueue[Session] = queue.SimpleQueue()
         for _ in range(self.lanes):
             session = runtime.opened(file, threads)
             self._free.put(session)
         side, classes = file.contract.side, len(file.contract.class_names)
-        if session.told != (1, side, side, 3, "uint8", 1, classes):
+        if session.shapes != (1, side, side, 3, "uint8", 1, classes):
             raise UserError(
                 f"wanted a file of one uint8 picture of {side} px and {classes} probabilities. Received: {file.path}, "
-                f"which takes and gives {', '.join(map(str, session.told))}. Try: python -m pipeline.export"
+                f"which takes and gives {', '.join(map(str, session.shapes))}. Try: python -m pipeline.export"
             )
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:

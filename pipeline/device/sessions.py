@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,10 +23,10 @@ class Session(Protocol):
     """uint8 (1, side, side, 3) -> probabilities, float32 (classes,); one call at a time.
 
     Attributes:
-        told: what it says of its input and output: the shape of a picture, its type, and the shape of an answer.
+        shapes: what it says of itself: the shape of a picture, its type, and the shape of an answer.
     """
 
-    told: tuple[Any, ...]
+    shapes: tuple[Any, ...]
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """The answer."""
@@ -34,22 +37,23 @@ class Runtime:
     """A library that runs files.
 
     Attributes:
-        name: for people; package: as it is installed; module: as it is imported.
+        name: for people; package: as it is installed.
+        load: imports it.
         make: of a file, with so many threads.
-        side_by_side: whether it is faster by several sessions of one thread than by one session of several.
+        has_threads: whether a session has as many threads as are asked for; one that has not takes all cores.
     """
 
     name: str
     package: str
-    module: str
+    load: Callable[[], object]
     make: Callable[[DeviceFile, int], Session]
-    side_by_side: bool = True
+    has_threads: bool = True
 
-    def load(self, file: DeviceFile) -> None:
+    def require(self, file: DeviceFile) -> None:
         """Imports it. Raises UserError where it is not installed."""
         try:
             with quiet_stderr():
-                importlib.import_module(self.module)
+                self.load()
         except ImportError as error:
             raise UserError(
                 f"wanted the package {self.package}, to run {file.path}. Received: {first_line(error)}. "
@@ -58,7 +62,7 @@ class Runtime:
 
     def opened(self, file: DeviceFile, threads: int) -> Session:
         """Raises UserError where it is not installed, or does not take the file."""
-        self.load(file)
+        self.require(file)
         try:
             with quiet_stderr():  # it tells which kernels it takes
                 return self.make(file, threads)
@@ -81,7 +85,7 @@ class _LiteRT:
         self._run = Interpreter(model_content=file.content, num_threads=threads)
         self._run.allocate_tensors()
         picture, answer = self._run.get_input_details()[0], self._run.get_output_details()[0]
-        self.told = (*picture["shape"], np.dtype(picture["dtype"]).name, *answer["shape"])
+        self.shapes = (*picture["shape"], np.dtype(picture["dtype"]).name, *answer["shape"])
         self._picture, self._answer = picture["index"], answer["index"]
         self._scale, self._zero = answer["quantization"]
 
@@ -103,7 +107,7 @@ class _Onnx:
         self._run = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
         (picture,), (answer,) = self._run.get_inputs(), self._run.get_outputs()
         kind = picture.type.removeprefix("tensor(").removesuffix(")")
-        self.told = (*picture.shape, kind, *answer.shape)
+        self.shapes = (*picture.shape, kind, *answer.shape)
         self._names = picture.name, answer.name
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
@@ -114,20 +118,28 @@ class _Onnx:
 
 class _Keras:
     def __init__(self, file: DeviceFile, _threads: int) -> None:
-        from pipeline.networks import devices
-
-        devices.set_up()
         import keras
 
-        self._model = keras.saving.load_model(file.path)
-        side = file.contract.side  # it takes pictures of any size
-        self.told = (1, side, side, 3, self._model.input.dtype, 1, self._model.output_shape[-1])
+        with tempfile.TemporaryDirectory() as folder:  # what was checked, under the ending that Keras goes by
+            path = Path(folder, "model.keras")
+            path.write_bytes(file.content)
+            self._model = keras.saving.load_model(path)
+        picture, side = self._model.input, file.contract.side  # it takes pictures of any size
+        free = (side if wanted is None else wanted for wanted in picture.shape[1:])
+        self.shapes = (1, *free, picture.dtype, 1, self._model.output_shape[-1])
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         answer: np.ndarray = self._model.predict_on_batch(picture)[0]
         return answer
 
 
-_LITERT = Runtime("LiteRT", "ai-edge-litert", "ai_edge_litert.interpreter", _LiteRT)
-_ONNX = Runtime("ONNX Runtime", "onnxruntime", "onnxruntime", _Onnx)
-_KERAS = Runtime("Keras", "keras", "pipeline.networks.devices", _Keras, side_by_side=False)
+def _load_keras() -> None:
+    from pipeline.networks import devices
+
+    devices.set_up()
+    importlib.import_module("keras")
+
+
+_LITERT = Runtime("LiteRT", "ai-edge-litert", partial(importlib.import_module, "ai_edge_litert.interpreter"), _LiteRT)
+_ONNX = Runtime("ONNX Runtime", "onnxruntime", partial(importlib.import_module, "onnxruntime"), _Onnx)
+_KERAS = Runtime("Keras", "tensorflow", _load_keras, _Keras, has_threads=False)

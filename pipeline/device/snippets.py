@@ -54,9 +54,10 @@ _KOTLIN = {
     "onnx": """val shape = longArrayOf(1, side.toLong(), side.toLong(), 3)
     input.rewind()
     val runtime = OrtEnvironment.getEnvironment()
-    val picture = OnnxTensor.createTensor(runtime, input, shape, OnnxJavaType.UINT8)
-    runtime.createSession(model).use {{ session ->
-        return (session.run(mapOf("picture" to picture))[0].value as Array<FloatArray>)[0]
+    OnnxTensor.createTensor(runtime, input, shape, OnnxJavaType.UINT8).use {{ picture ->
+        runtime.createSession(model).use {{ session ->
+            session.run(mapOf("picture" to picture)).use {{ return (it[0].value as Array<FloatArray>)[0] }}
+        }}
     }}""",
 }
 

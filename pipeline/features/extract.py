@@ -23,7 +23,6 @@ from pipeline.networks.backbones import Backbone, preprocess, preprocessing
 from pipeline.shell.cores import cores
 
 BATCH = 32  # pictures a lane takes at once; 8 cost 5 % more where lanes change between the weights of two cells
-QUEUED = 2  # decoded batches that wait for a lane
 
 Pictures = dict[str, np.ndarray]
 """form, see `_form` -> preprocessed pictures, float32 (n, resolution, resolution, 3)."""
@@ -165,7 +164,7 @@ def _batches(split: Split, cells: Sequence[Cell]) -> Iterator[Pictures]:
             deterministic=True,
         )
         .batch(BATCH)
-        .prefetch(QUEUED)
+        .prefetch(streams.READY)
     )
     with unreadable_named(split):
         yield from streams.arrays(pictures)

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,26 +79,6 @@ def test_the_python_example_gives_the_answers_of_the_card(told, folder):
         best = one["top"][0]
         expected = best["class"] if best["probability"] >= told["reject_below"] else "none of these"
         assert done.stdout.split("\n")[0] == f"{expected} {best['probability']:.3f}"
-
-
-@pytest.mark.parametrize("name", ["onnx", "keras"])
-def test_other_files_have_an_example_of_their_own(device_files, told, folder, tmp_path, name):
-    file = device_files.file(name)
-    for path in (file, file.with_suffix(".json"), folder / told["examples"][0]["file"]):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "answer.py").write_text(snippets.python(file.name, name))
-    picture = Path(told["examples"][0]["file"]).name
-    done = subprocess.run(
-        [sys.executable, "answer.py", picture], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    shown = resizing.to_bytes(decoding.read((tmp_path / picture).read_bytes()), 48)
-    expected = device_files.model()(shown[None]).numpy()[0].max()
-    assert float(done.stdout.split()[-1]) == pytest.approx(expected, abs=6e-4)
-
-
-def test_keras_own_file_has_no_example_for_a_phone(told):
-    assert snippets.kotlin({**told, "precision": "keras"}) == ""
-    assert "onnxruntime-android" in snippets.kotlin({**told, "precision": "onnx"})
 
 
 def test_the_python_example_lays_what_is_transparent_over_white(folder):

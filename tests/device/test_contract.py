@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import shutil
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_names_of_classes_may_hold_anything(device_files, tmp_path):
     names = ("é\udcff", '"sha256": "', "{}", "\\", "\n", *"56789")
     about = contract.Contract("mobilenet_0.25_48", "int8", 48, names)
     path = tmp_path / "odd.tflite"
-    path.write_bytes(contract.sealed(device_files.raw("int8"), about)[0])
+    path.write_bytes(contract.sealed(device_files.raw("int8"), about))
     assert contract.read(path).contract == about
 
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_cut_off_is_refused(content, tmp_path, kept):
     path = tmp_path / "cut.tflite"
     path.write_bytes(content[:kept])
     said = refusal(path)
-    assert "no LiteRT file" in said or "cut off" in said
+    assert "no LiteRT, ONNX or Keras file" in said or "cut off" in said
 
 
 @pytest.mark.parametrize("at", [0.01, 0.3, 0.6, 0.99])
@@ -68,28 +68,30 @@ def test_an_onnx_file_says_what_it_wants_to_others_too(device_files):
     assert (entry.key, json.loads(entry.value)["cell"]) == (contract.NAME, "mobilenet_0.25_48")
     (picture,), (answer,) = model.graph.input, model.graph.output
     assert [one.dim_value for one in picture.type.tensor_type.shape.dim] == [1, 48, 48, 3]
+    assert [one.dim_value for one in answer.type.tensor_type.shape.dim] == [1, 10]
     assert (picture.name, picture.type.tensor_type.elem_type) == ("picture", onnx.TensorProto.UINT8)
     assert answer.name == "probabilities"
 
 
 @pytest.mark.parametrize("name", ["onnx", "keras"])
-def test_every_kind_of_file_is_refused_with_a_wrong_bit(device_files, tmp_path, name):
+def test_every_kind_of_file_is_refused_with_a_wrong_bit_and_cut_off(device_files, tmp_path, name):
     source = device_files.file(name)
     content = source.read_bytes()
     path = tmp_path / source.name
-    shutil.copy(source.with_suffix(".json"), tmp_path)
     for index in (len(content) // 3, len(content) // 2):
         path.write_bytes(content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :])
         assert "is not what its own hash says" in refusal(path)
+    path.write_bytes(content[:-1])
+    assert "cut off" in refusal(path)
 
 
-def test_a_file_of_keras_wants_its_contract_beside_it(device_files, tmp_path):
-    path = tmp_path / "model.keras"
-    shutil.copy(device_files.file("keras"), path)
-    assert "without its model.json beside it" in refusal(path)
-    for text in ("", "[]", "{}", '{"alpharho_contract": 1}', "[" * 100_000):
-        path.with_suffix(".json").write_text(text)
-        refusal(path)
+def test_a_file_of_keras_has_room_for_many_names_and_says_where_they_are_too_many(device_files):
+    about = contract.read(device_files.file("keras")).contract
+    many = dataclasses.replace(about, class_names=tuple(f"class {number}" for number in range(3_000)))
+    assert len(contract.sealed(device_files.raw("keras"), many)) > 3_000
+    more = dataclasses.replace(about, class_names=tuple(f"class {number}" for number in range(10_000)))
+    with pytest.raises(UserError, match=r"^wanted names of classes that a file of Keras has room for\..*$"):
+        contract.sealed(device_files.raw("keras"), more)
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -98,5 +100,5 @@ def test_files_of_others_are_refused(tmp_path):
     path.write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 1000)
     assert "of another program" in refusal(path)
     path.write_bytes(b"\x89PNG")
-    assert "no LiteRT file" in refusal(path)
+    assert "no LiteRT, ONNX or Keras file" in refusal(path)
     assert "directory" in refusal(tmp_path)

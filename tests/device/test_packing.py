@@ -39,19 +39,19 @@ def test_an_operation_of_tensorflows_is_foreign():
 
 
 def test_a_text_and_a_signature_are_put_in_and_the_answers_stay(product):
-    content = packing.with_text(product, "note", "some text", "picture", "sums")
+    content = packing.with_text(product, "note", "some text")
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     (entry,) = [one for one in model.metadata if one.name == b"note"]
     assert bytes(model.buffers[entry.buffer].data) == b"some text"
     given = np.ones((1, 4), np.float32)
     interpreter = Interpreter(model_content=content)
-    answer = interpreter.get_signature_runner(packing.SIGNATURE)(picture=given)["sums"]
+    answer = interpreter.get_signature_runner(packing.SIGNATURE)(picture=given)["probabilities"]
     assert answer[0, 0] == 0 + 40 + 80 + 120
 
 
 def test_weights_are_aligned_as_the_schema_asks(product):
     """Which TensorFlow's own writer does not do."""
-    content = packing.with_text(product, "note", "some text", "picture", "sums")
+    content = packing.with_text(product, "note", "some text")
     weights = np.arange(160, dtype=np.float32).reshape(4, 40)
     at = max(content.find(weights.tobytes()), content.find(weights.T.tobytes()))
     assert at > 0
@@ -59,5 +59,5 @@ def test_weights_are_aligned_as_the_schema_asks(product):
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"\x89PNG\r\n\x1a\n" + b"\0" * 20])
-def test_what_does_not_begin_as_litert_does(content):
-    assert not packing.is_litert(content)
+def test_what_begins_as_no_file_of_ours_does(content):
+    assert not packing.is_known(content)

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import sys
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.device import contract, packing, running
+from pipeline.device import contract, running
 from pipeline.shell.errors import UserError
 from tests.device_files import FORMATS
 
@@ -41,33 +40,9 @@ def test_a_picture_is_read_as_the_network_wants_it(device_files, tmp_path):
 
 def test_a_file_of_other_outputs_than_its_contract_is_refused(device_files, tmp_path):
     about = contract.Contract("mobilenet_0.25_48", "int8", 48, ("a", "b"))
-    (tmp_path / "odd.tflite").write_bytes(contract.sealed(device_files.raw("int8"), about)[0])
+    (tmp_path / "odd.tflite").write_bytes(contract.sealed(device_files.raw("int8"), about))
     with pytest.raises(UserError, match=r"48 px and 2 probabilities.*takes and gives 1, 48, 48, 3, uint8, 1, 10"):
         running.Runner(contract.read(tmp_path / "odd.tflite"))
-
-
-@pytest.mark.parametrize(
-    ("precision", "content", "name"),
-    [
-        ("int8", b"\0\0\0\0" + packing.IDENTIFIER, "LiteRT"),
-        ("onnx", b"\x08\x08", "ONNX Runtime"),
-        ("keras", b"PK\x03\x04", "Keras"),
-    ],
-)
-def test_what_its_runtime_does_not_take_is_refused_in_one_line(tmp_path, precision, content, name):
-    about = contract.Contract("mobilenet_0.25_48", precision, 48, ("a", "b"))
-    nothing = contract.DeviceFile(tmp_path / "x.keras", content, about, "")
-    (tmp_path / "x.keras").write_bytes(content)
-    with pytest.raises(UserError, match=rf"^wanted a file that {name} runs\. Received: .*x\.keras.*$"):
-        running.Runner(nothing)
-
-
-@pytest.mark.parametrize(("precision", "module"), [("int8", "ai_edge_litert.interpreter"), ("onnx", "onnxruntime")])
-def test_a_runtime_that_is_not_installed_is_named(device_files, monkeypatch, precision, module):
-    monkeypatch.setitem(sys.modules, module, None)
-    package = module.partition(".")[0].replace("_", "-")
-    with pytest.raises(UserError, match=f"^wanted the package {package}, .*Try: uv pip install {package}"):
-        running.Runner(contract.read(device_files.file(precision)))
 
 
 def test_work_is_done_ahead_and_given_back_in_order():

@@ -127,8 +127,9 @@ def test_files_are_read_from_the_runs_of_cells():
     )
     told = {"int8_bytes": 5.0, "int8_loss_points": 0.2, "int8_loss_points_high": 0.7, "int8_p50_ms_1_thread": 4.0}
     first, third = choose.options_of(
-        cells, {"1": {**told, "int8_exported": 1.0}, "2": {}, "3": {**told, "int8_exported": 0.0}}
-    )
+        cells,
+        {"1": {**told, "int8_exported": 1.0, "keras_exported": 1.0}, "2": {}, "3": {**told, "int8_exported": 0.0}},
+    )  # Keras' own file is none for a device
     assert (first.precision, first.size, first.lost, first.loss, first.latency_ms) == ("int8", 5.0, 0.2, 0.7, 4.0)
     assert third.name == "c (not exported)"  # its files are of an earlier winner
     pairs = pd.DataFrame([{"split": "val", "first": "a", "second": "c", "low": 0.1, "high": 0.3}])

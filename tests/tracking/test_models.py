@@ -70,12 +70,13 @@ def test_mlflow_serves_it_and_raw_pictures_are_answered(tracker, folder):
 
 @contextmanager
 def served(uri: str, log) -> Iterator[str]:
-    """The address of `mlflow models serve`, which ends with the block."""
+    """The address of `mlflow models serve`, as in an activated environment, which ends with the block."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+            env={**os.environ, "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
