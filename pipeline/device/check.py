@@ -153,7 +153,10 @@ def answered(path: Path, pictures: Path) -> tuple[np.ndarray, float]:
 
 def latencies(path: Path, threads: Sequence[int]) -> tuple[Latency, ...]:
     """With each of these numbers of threads, one after the other, in a process of their own."""
-    found = _told("latencies", path, *map(str, threads))["latencies"] if threads else []
+    if not threads:
+        return ()
+    precision = contract.read(path).contract.precision
+    found = _told("latencies", path, precision, *map(str, threads))["latencies"]
     return tuple(Latency(**{name: one[name] for name in Latency.__dataclass_fields__}) for one in found)
 
 

@@ -1,7 +1,7 @@
 """What a file answers, how long it takes and what memory: measured in a process that does nothing else.
 
     python -m pipeline.device.measuring answers FILE PICTURES.npy ANSWERS.npy
-    python -m pipeline.device.measuring latencies FILE THREADS...
+    python -m pipeline.device.measuring latencies FILE FORMAT THREADS...
 
 Both print JSON, and which of FORBIDDEN were imported, for neither is on a device.
 """
@@ -39,13 +39,13 @@ def answers(path: str, pictures: str, out: str) -> dict[str, object]:
     return {"seconds": time.perf_counter() - begun, "lanes": runner.lanes}
 
 
-def latencies(path: str, *threads: str) -> dict[str, object]:
+def latencies(path: str, precision: str, *threads: str) -> dict[str, object]:
     """Of one picture: ms to make the file ready, of the first run and of later ones, and bytes of memory."""
     from pipeline.device import contract, sessions
 
+    sessions.runtime_of(precision).require(path)  # so that its own memory and time do not count
+    before = peak_memory()
     file = contract.read(path)
-    sessions.runtime_of(file.contract.precision).require(file)  # so that its own memory and time do not count
-    before = peak_memory() - len(file.content)
     return {"latencies": [{**_latency(file, int(count)), "memory": peak_memory() - before} for count in threads]}
 
 

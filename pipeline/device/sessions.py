@@ -49,20 +49,20 @@ class Runtime:
     make: Callable[[DeviceFile, int], Session]
     has_threads: bool = True
 
-    def require(self, file: DeviceFile) -> None:
-        """Imports it. Raises UserError where it is not installed."""
+    def require(self, path: str | Path) -> None:
+        """Imports it, to run this file. Raises UserError where it is not installed."""
         try:
             with quiet_stderr():
                 self.load()
         except ImportError as error:
             raise UserError(
-                f"wanted the package {self.package}, to run {file.path}. Received: {first_line(error)}. "
+                f"wanted the package {self.package}, to run {path}. Received: {first_line(error)}. "
                 f"Try: uv pip install {self.package}, where there is one for this system"
             ) from error
 
     def opened(self, file: DeviceFile, threads: int) -> Session:
         """Raises UserError where it is not installed, or does not take the file."""
-        self.require(file)
+        self.require(file.path)
         try:
             with quiet_stderr():  # it tells which kernels it takes
                 return self.make(file, threads)
