@@ -9,7 +9,8 @@
 # make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision
 # make chaos   sweeps on PostgreSQL and an MLflow server, all of which are killed at random, compared with an undisturbed one
 # make lock    resolve the requirements anew; make check-lock asks pip and uv whether they would install them
-# make images  build docker/Dockerfile without Docker, and run the demo in the image: ten minutes, for root on Debian
+# make images  build docker/Dockerfile without Docker, and run the demo in the image, by one process and on a Ray cluster: fifteen
+#              minutes, for root on Debian
 #
 # Python 3.11, 3.12 or 3.13 makes .venv: `make PYTHON=python3.12 demo` chooses another than python3.
 
@@ -88,6 +89,7 @@ check-lock: .venv/ready-dev
 images:
 	docker/build-without-docker server mlflow --version
 	docker/build-without-docker worker python tuning/optimize.py $(DEMO)
+	EXTRAS="distributed ray" docker/build-without-docker worker python tuning/optimize.py $(DEMO) --executor ray --workers 2
 
 clean:
 	rm -rf .venv

@@ -36,7 +36,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sets tensorflow up before a test imports it, as entry points do; not where workers of xdist run the tests."""
+    """Sets tensorflow up before a test imports it, as entry points do; not where workers of xdist run the tests.
+
+    What XLA has compiled is kept, for the processes of this run and for those of the next: that is half of what small
+    fits take.
+    """
+    if not hasattr(config, "workerinput"):
+        kept = config.cache.mkdir("xla")
+        os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={kept}")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         devices.set_up()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import json
 import os
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
 from pipeline.config import SweepConfig
 from pipeline.shell import cli
-from tests import chaos
+from tests import chaos, kuberay
 from tests.servers import MlflowServer
 
 ROOT = Path(__file__).parents[1]
@@ -210,13 +212,36 @@ def test_the_ray_cluster_is_the_same_on_kubernetes() -> None:
 
 @pytest.mark.parametrize("manifest", manifests(), ids=lambda one: f"{one['kind']} {one['metadata']['name']}")
 def test_manifests_are_as_kubernetes_wants_them(manifest: dict[str, Any]) -> None:
-    """By the schemas of Kubernetes itself; of a RayJob its pods are what these know."""
+    """By the schemas of Kubernetes itself, which of a RayJob know its pods; the rest of it is KubeRay's."""
     if manifest["kind"] != "RayJob":
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
         return
+    assert (manifest["apiVersion"], set(manifest)) == ("ray.io/v1", {"apiVersion", "kind", "metadata", "spec"})
+    jsonschema.validate(manifest["spec"], kuberay.RAY_JOB)
     for name in ("ray-head", "workers"):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pods()[name]}
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("rayClusterSpec", "rayVersoin"), "2.60.0", "rayVersoin"),
+        (("backoffLimit",), "3", "'3' is not of type 'integer'"),
+        (("submissionMode",), "K8SJobMode", "'K8SJobMode' is not one of"),
+        (("rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "0 is not of type 'string'"),
+        (("rayClusterSpec", "workerGroupSpecs", 0, "maxReplicas"), None, "None is not of type 'integer'"),
+    ],
+    ids=["misspelt", "a number as text", "another word", "text as a number", "nothing"],
+)
+def test_a_ray_job_that_kuberay_would_not_take_is_told(where: tuple[Any, ...], value: object, said: str) -> None:
+    spec = copy.deepcopy(ray_job())
+    place: Any = spec
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    with pytest.raises(jsonschema.ValidationError, match=re.escape(said)):
+        jsonschema.validate(spec, kuberay.RAY_JOB)
 
 
 def test_there_is_one_driver_and_it_is_started_again() -> None:

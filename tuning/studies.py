@@ -89,7 +89,7 @@ def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: 
         "pictures": pictures,
         "weights": weights,
         "wave": str(config.round_size),
-        "pruner": config.pruner,
+        "pruner": config.pruner_kind,
         "folds": str(folds),
     }
 

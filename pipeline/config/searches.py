@@ -44,8 +44,8 @@ class SweepConfig(FitConfig):
     """5: five heads a trial, each validated on the part that it is not trained on; auto: up to 5,000 pictures"""
     repeats: int = 0
     """how often each winner is fitted again with other seeds, on all pictures and on other cuts: how scores vary"""
-    pruner: Pruner = "median"
-    """which of Optuna's pruners stops a trial early"""
+    pruner: Pruner | Literal["auto"] = "auto"
+    """which of Optuna's stops a trial early; auto: successive_halving where rates are annealed, else median"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
     executor: ExecutorName = "inline"
@@ -81,6 +81,17 @@ class SweepConfig(FitConfig):
         if self.wave == "auto":
             return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
         return self.wave
+
+    @property
+    def pruner_kind(self) -> Pruner:
+        """What pruner comes to.
+
+        Optuna's median pruner goes by a trial's best epoch so far. That says little of an annealed one, whose last
+        epoch counts: all begin alike, and early scores are noise (docs/speed.md).
+        """
+        if self.pruner == "auto":
+            return "successive_halving" if self.schedule == "cosine" else "median"
+        return self.pruner
 
     def fold_count(self, pictures: int, is_dealt: bool) -> int:
         """How many parts the training pictures are cut into, of which each is validated on; 1: one val is cut off.

@@ -49,7 +49,7 @@ def trials_of(config: SweepConfig, trainer: HeadTrainer) -> dict[int, FrozenTria
     ended: dict[int, FrozenTrial] = {}
     if start := tasks.untrained(trainer, base.aim):
         ended[0] = start.as_trial(None, 0, (0, 1))
-    pruner = sampling.pruner_of(config.pruner, config.epochs)
+    pruner = sampling.pruner_of(config.pruner_kind, config.epochs)
     while current := rounds.next_round(ended, config.trials - len(ended), config.round_size, together=True):
         before = [trial for index, trial in ended.items() if index < current.begin]
         memory = sampling.round_study("bench", before, SPACE, config.seed, pruner)

@@ -194,3 +194,18 @@ def test_workers_that_make_no_sense_are_refused(settings):
 
 def test_workers_are_of_ray():
     assert SweepConfig(executor="ray", workers=4, cpus_per_worker=2, gpus_per_worker=0.5).workers == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({}, "successive_halving"),
+        ({"freeze_conv": False}, "median"),
+        ({"protocol": "replication"}, "median"),
+        ({"lr_schedule": "plateau"}, "median"),
+        ({"pruner": "hyperband"}, "hyperband"),
+        ({"pruner": "none"}, "none"),
+    ],
+)
+def test_annealed_trials_are_halved_and_others_held_against_the_median(asked, kind):
+    assert SweepConfig(**asked).pruner_kind == kind

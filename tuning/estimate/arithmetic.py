@@ -156,7 +156,7 @@ def wave_epochs(item: Work, shared: Shared) -> float:
     for begin in range(0, item.trials, config.round_size):
         size = min(config.round_size, item.trials - begin)
         first = begin == 0 and item.trials == config.most_trials
-        share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner]
+        share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner_kind]
         total += config.epochs * share * (HEADLESS + size * shared.folds) / (HEADLESS + shared.heads)
     return total
 
@@ -166,7 +166,7 @@ def _shrinks(item: Work, shared: Shared) -> bool:
     config = shared.config
     spared = min(config.round_size, item.trials) // 2 * shared.folds * (config.epochs / 2)
     saved = spared * shared.train_rows * item.width * shared.outputs
-    return config.pruner != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
+    return config.pruner_kind != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
 
 
 def disk_bytes(work: Sequence[Work], shared: Shared) -> float:
