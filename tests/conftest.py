@@ -39,11 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Sets tensorflow up before a test imports it, as entry points do; not where workers of xdist run the tests.
 
     What XLA has compiled is kept, for the processes of this run and for those of the next: that is half of what small
-    fits take.
+    fits take. And since all cores are taken, processes do linear algebra in one thread each: several of them wait for
+    each other, busily, and take four times as long.
     """
     if not hasattr(config, "workerinput"):
         kept = config.cache.mkdir("xla")
         os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={kept}")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         devices.set_up()
 

@@ -86,7 +86,7 @@ def next_round(
 
 def draw(study: CellStudy, current: Round, task: Task, config: SweepConfig, space: Space) -> list[Trial]:
     """The trials of `task`, of a study in memory that holds the finished rounds, and this one up to them."""
-    pruner = sampling.pruner_of(config.pruner_kind, config.epochs)
+    pruner = sampling.pruner_of(study.pruner, config.epochs)
     memory = sampling.round_study(study.name, study.before(current.begin), space, config.seed, pruner)
     asked = current.asked[: task.first + task.size - current.begin]
     return sampling.draw(memory, space, asked, skip=task.first - current.begin)

@@ -21,7 +21,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config import OF_FINETUNING, Cell, SweepConfig, TrainConfig, as_params
+from pipeline.config import OF_FINETUNING, Cell, Pruner, SweepConfig, TrainConfig, as_params
 from pipeline.shell.errors import UserError, first_line
 from tuning import stopping
 from tuning.storage import waiting
@@ -64,7 +64,8 @@ def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[
     from pipeline.networks import backbones  # tensorflow, which who only looks at a database need not load
 
     base, weights = config.train_config(cell), backbones.weights_identity(cell, config.weights)
-    settings = settings_of(config, base, dataset.train.digest, weights, fold_count(config, dataset))
+    known = (dataset.train.digest, weights, fold_count(config, dataset), pruner_kind(config, dataset))
+    settings = settings_of(config, base, *known)
     return study_name(dataset.name, base, settings), settings
 
 
@@ -74,13 +75,21 @@ def fold_count(config: SweepConfig, dataset: Dataset) -> int:
     return config.fold_count(len(dataset.train), is_val is not None and bool(is_val.any()))
 
 
-def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: str, folds: int = 1) -> dict[str, str]:
+def pruner_kind(config: SweepConfig, dataset: Dataset) -> Pruner:
+    """What stops trials on this data; see SweepConfig.pruner_kind."""
+    return config.pruner_kind(len(dataset.train) * dataset.num_classes * fold_count(config, dataset))
+
+
+def settings_of(
+    config: SweepConfig, base: TrainConfig, pictures: str, weights: str, folds: int = 1, pruner: Pruner = "none"
+) -> dict[str, str]:
     """What all trials of a study share, and what it therefore is known by.
 
     Args:
         pictures: digest of the training pictures.
         folds: that its heads are validated on.
         weights: what the weights are, whatever their file is called (backbones.weights_identity).
+        pruner: what the config's comes to.
     """
     idle = _NO_SETTINGS if base.finetunes else _NO_SETTINGS | OF_FINETUNING
     idle |= {"augment"} if base.freeze_conv else set()
@@ -89,7 +98,7 @@ def settings_of(config: SweepConfig, base: TrainConfig, pictures: str, weights: 
         "pictures": pictures,
         "weights": weights,
         "wave": str(config.round_size),
-        "pruner": config.pruner_kind,
+        "pruner": pruner,
         "folds": str(folds),
     }
 
@@ -134,6 +143,11 @@ class CellStudy:
     def trials(self) -> list[FrozenTrial]:
         """The search's own, in order of index."""
         return list(self.ended.values())
+
+    @property
+    def pruner(self) -> Pruner:
+        """That of all its trials."""
+        return self.attributes[SETTINGS]["pruner"]
 
     def before(self, index: int) -> list[FrozenTrial]:
         """What a round that begins with `index` is drawn from: a person's trials, and those of the rounds before."""

@@ -25,6 +25,7 @@ MOST_TRIALS = 40  # of trials auto
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
+WORTH_PRUNING = 100_000  # training pictures x classes x folds: below, a round takes as long however many heads go on
 FEW_PICTURES = 5000  # of train and val, up to which folds choose better heads, and tell cells apart (docs/heads.md)
 
 
@@ -45,7 +46,7 @@ class SweepConfig(FitConfig):
     repeats: int = 0
     """how often each winner is fitted again with other seeds, on all pictures and on other cuts: how scores vary"""
     pruner: Pruner | Literal["auto"] = "auto"
-    """which of Optuna's stops a trial early; auto: successive_halving where rates are annealed, else median"""
+    """which of Optuna's stops a trial early; auto: successive_halving for heads, none for quick ones; median for networks"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
     executor: ExecutorName = "inline"
@@ -82,16 +83,20 @@ class SweepConfig(FitConfig):
             return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
         return self.wave
 
-    @property
-    def pruner_kind(self) -> Pruner:
+    def pruner_kind(self, heads_work: int) -> Pruner:
         """What pruner comes to.
 
-        Optuna's median pruner goes by a trial's best epoch so far. That says little of an annealed one, whose last
-        epoch counts: all begin alike, and early scores are noise (docs/speed.md).
+        Optuna's median pruner goes by a trial's best epoch so far, which says little of an annealed one: all begin
+        alike, and the last epoch counts (docs/speed.md). Where an epoch is short, fewer heads do not make it shorter.
+
+        Args:
+            heads_work: training pictures x classes x folds.
         """
-        if self.pruner == "auto":
-            return "successive_halving" if self.schedule == "cosine" else "median"
-        return self.pruner
+        if self.pruner != "auto":
+            return self.pruner
+        if self.schedule != "cosine":
+            return "median"
+        return "successive_halving" if heads_work >= WORTH_PRUNING else "none"
 
     def fold_count(self, pictures: int, is_dealt: bool) -> int:
         """How many parts the training pictures are cut into, of which each is validated on; 1: one val is cut off.

@@ -144,7 +144,7 @@ def finetuning() -> bool:
 
 def four_fits(executor: TaskExecutor, trainer: Any, config: SweepConfig, count: int) -> None:
     """The first `count` of a round of four."""
-    space, pruner = search_space.distributions(True), sampling.pruner_of(config.pruner_kind, config.epochs)
+    space, pruner = search_space.distributions(True), sampling.pruner_of("none", config.epochs)
     base = config.train_config(config.cells[0])
     drawn = sampling.draw(sampling.round_study("bench", [], space, 0, pruner), space, [None] * 4)[:count]
     futures = [

@@ -67,7 +67,7 @@ def _searches(config: SweepConfig, dataset: Dataset, pruner: Pruner, seeds: int)
 
 def _search(config: SweepConfig, dataset: Dataset) -> tuple[float, float, float, float]:
     trainer, begun = HeadTrainer(config.train_config(config.cells[0]), dataset), time.perf_counter()
-    trials = list(trials_of(config, trainer).values())
+    trials = list(trials_of(config, trainer, dataset).values())
     winner = studies.best(trials, "bench")
     head = refitted(config, trainer, winner)
     seconds = time.perf_counter() - begun

@@ -197,15 +197,16 @@ def test_workers_are_of_ray():
 
 
 @pytest.mark.parametrize(
-    ("asked", "kind"),
+    ("asked", "of_many", "of_few"),
     [
-        ({}, "successive_halving"),
-        ({"freeze_conv": False}, "median"),
-        ({"protocol": "replication"}, "median"),
-        ({"lr_schedule": "plateau"}, "median"),
-        ({"pruner": "hyperband"}, "hyperband"),
-        ({"pruner": "none"}, "none"),
+        ({}, "successive_halving", "none"),
+        ({"freeze_conv": False}, "median", "median"),
+        ({"protocol": "replication"}, "median", "median"),
+        ({"lr_schedule": "plateau"}, "median", "median"),
+        ({"pruner": "hyperband"}, "hyperband", "hyperband"),
+        ({"pruner": "none"}, "none", "none"),
     ],
 )
-def test_annealed_trials_are_halved_and_others_held_against_the_median(asked, kind):
-    assert SweepConfig(**asked).pruner_kind == kind
+def test_annealed_trials_are_halved_where_that_pays_and_others_held_against_the_median(asked, of_many, of_few):
+    config = SweepConfig(**asked)
+    assert [config.pruner_kind(work) for work in (3600 * 120, 1437 * 10)] == [of_many, of_few]

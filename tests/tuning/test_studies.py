@@ -19,7 +19,8 @@ from tuning.storage import open_storage
 def name_of(**options: object) -> str:
     config = dataclasses.replace(CONFIG, **options)
     base = config.train_config(CELL)
-    return studies.study_name("digits", base, studies.settings_of(config, base, "pictures", "weights"))
+    settings = studies.settings_of(config, base, "pictures", "weights", pruner=config.pruner_kind(0))
+    return studies.study_name("digits", base, settings)
 
 
 def test_a_study_is_named_by_data_cell_mode_and_settings():
@@ -37,7 +38,7 @@ def test_a_study_is_named_by_data_cell_mode_and_settings():
         {"epochs": 7},
         {"protocol": "replication"},
         {"wave": 4},
-        {"pruner": "none"},
+        {"pruner": "median"},
         {"views": "flip"},
         {"head_init": "random"},
         {"val_fraction": 0.2},
@@ -56,6 +57,7 @@ def test_other_settings_are_another_study(options):
         {"engine": "keras"},
         {"experiment": "other"},
         {"wave": 8},  # what auto is
+        {"pruner": "none"},  # the same, of few pictures
         {"augment": "none"},  # which heads on features do not read
         {"layer_decay": 0.5},
     ],

@@ -107,6 +107,11 @@ class Shared:
         return self.rows * self.views * (1 - self.config.val_fraction if self.folds == 1 else 1)
 
     @property
+    def pruner(self) -> Pruner:
+        """Of all trials."""
+        return self.config.pruner_kind(self.rows * self.outputs * self.folds)
+
+    @property
     def heads(self) -> int:
         """Of a whole round."""
         return min(self.config.round_size, self.config.most_trials) * self.folds
@@ -156,7 +161,7 @@ def wave_epochs(item: Work, shared: Shared) -> float:
     for begin in range(0, item.trials, config.round_size):
         size = min(config.round_size, item.trials - begin)
         first = begin == 0 and item.trials == config.most_trials
-        share = 1.0 if first or not _shrinks(item, shared) else PRUNED[config.pruner_kind]
+        share = 1.0 if first or not _shrinks(item, shared) else PRUNED[shared.pruner]
         total += config.epochs * share * (HEADLESS + size * shared.folds) / (HEADLESS + shared.heads)
     return total
 
@@ -166,7 +171,7 @@ def _shrinks(item: Work, shared: Shared) -> bool:
     config = shared.config
     spared = min(config.round_size, item.trials) // 2 * shared.folds * (config.epochs / 2)
     saved = spared * shared.train_rows * item.width * shared.outputs
-    return config.pruner_kind != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
+    return shared.pruner != "none" and item.trials > config.round_size and saved >= heads.WORTH_COMPILING
 
 
 def disk_bytes(work: Sequence[Work], shared: Shared) -> float:

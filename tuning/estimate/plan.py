@@ -192,7 +192,7 @@ def _of_networks(shared: Shared, work: tuple[Work, ...], dataset: Dataset, heads
     config, largest = shared.config, max(work, key=lambda item: item.mult_adds)
     compiling, picture = measure.of_networks(config.train_config(largest.cell), dataset)
     rows = shared.rows * (1 - config.val_fraction)
-    pruned = arithmetic.PRUNED[config.pruner_kind]
+    pruned = arithmetic.PRUNED[shared.pruner]
     trials = finals = 0.0
     for item in work:
         epoch = rows * picture * item.mult_adds / largest.mult_adds
