@@ -66,6 +66,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def dogs_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which the real dogs' features are made once, by whichever worker of pytest comes first."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dogs"
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server, for tests marked `postgres`: each makes a database of its own, `postgres.create(name)`.
 

@@ -111,13 +111,13 @@ def test_differences_stand_only_where_something_was_published(config):
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_imagenets_own_columns_reach_83_percent_of_the_dogs_untrained(real_data, tmp_path):
+def test_imagenets_own_columns_reach_83_percent_of_the_dogs_untrained(real_data, dogs_work):
     """83.75 % on these 1,200 pictures, all of which ImageNet's training set contains; 84.4 by the fast transform."""
     config = TrainConfig(
         alpha=0.75,
         data_dir=str(real_data / "tfds"),
         weights=str(real_data / "keras" / "models" / "mobilenet_7_5_224_tf.h5"),
-        work_dir=str(tmp_path),
+        work_dir=str(dogs_work),
     )
     dataset = datasets.load(config)
     backbone = backbones.load(config.cell, config.weights)

@@ -19,9 +19,9 @@ def scores(printed: str) -> dict[str, float]:
     }
 
 
-def sweep(folder: Path, printed: pytest.CaptureFixture[str], *flags: str) -> dict[str, float]:
+def sweep(work: Path, printed: pytest.CaptureFixture[str], *flags: str) -> dict[str, float]:
     """The scores of one."""
-    optimize.main([*flags, f"--storage=sqlite:///{folder}/optuna.db", f"--work_dir={folder}/work"])
+    optimize.main([*flags, f"--work_dir={work}"])
     return scores(printed.readouterr().out)
 
 
@@ -35,9 +35,9 @@ def test_the_demo_reaches_93_percent_and_the_wider_network_is_the_better(demo):
 
 
 @pytest.mark.realdata
-def test_dogs_at_075_224_reach_85_percent_and_68_with_a_random_head(folder, real_data, monkeypatch, capsys):
+def test_dogs_at_075_224_reach_85_percent_and_68_with_a_random_head(folder, real_data, dogs_work, monkeypatch, capsys):
     """1,200 test pictures, which ImageNet's training set contains."""
     monkeypatch.setenv("KERAS_HOME", str(real_data / "keras"))
     flags = ("--data_dir", str(real_data / "tfds"), "--alphas=0.75", "--resolutions=224", "--trials=8", "--export=none")
-    assert sweep(folder, capsys, *flags)["mobilenet_0.75_224"] >= 85
-    assert sweep(folder, capsys, *flags, "--head_init=random")["mobilenet_0.75_224"] >= 68
+    assert sweep(dogs_work, capsys, *flags)["mobilenet_0.75_224"] >= 85
+    assert sweep(dogs_work, capsys, *flags, "--head_init=random")["mobilenet_0.75_224"] >= 68

@@ -85,7 +85,7 @@ def test_one_diverging_trial_is_drawn_anew(here, monkeypatch):
 
 
 def test_pruned_trials_count_and_are_told(here):
-    ((found,), _) = run(dataclasses.replace(ONE, epochs=12, trials=16, wave=4))
+    ((found,), _) = run(dataclasses.replace(ONE, epochs=12, trials=16, wave=4, pruner="median"))
     assert found.metrics["trials_complete"] + found.metrics["trials_pruned"] == 16
     assert found.metrics["trials_pruned"] > 0
     pruned = [record for record in of_kind("trial") if record.tags["optuna.state"] == "PRUNED"]
