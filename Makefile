@@ -2,7 +2,8 @@
 # make test    every test that this machine can run
 # make test-ray  those that start a Ray cluster of two nodes here: apart, since they want a machine that is not busy
 # make lint    ruff and mypy
-# make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what the report takes,
+# make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what a linear head can
+#              reach, what the report takes,
 #              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
 #              what memory 200,000 pictures take, what phone pictures do, how well near copies are told, what folds
 #              choose, and how often intervals hold (two hours)
@@ -36,6 +37,8 @@ lint: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/python -m tests.bench.heads
+	$(BIN)/python -m tests.bench.pruners
+	$(BIN)/python -m tests.bench.logistic
 	$(BIN)/python -m tests.bench.studies
 	$(BIN)/python -m tests.bench.sweeps
 	$(BIN)/python -m tests.bench.reports

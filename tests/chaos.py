@@ -31,7 +31,7 @@ from tests.sweep_state import answers, faults, read_trials
 
 FLAGS = (
     *("--dataset=digits", "--weights=tiny", "--alphas=0.25,0.5", "--resolutions=32,48"),
-    *("--trials=24", "--epochs=12", "--export=none"),
+    *("--trials=24", "--epochs=12", "--pruner=successive_halving", "--export=none"),
 )
 CELLS, TRIALS = 4, 24
 SERVER_OPTIONS = ("--allowed-hosts", "localhost:*,127.0.0.1:*")  # with the others, the flags of docker/compose.yaml

@@ -39,14 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Sets tensorflow up before a test imports it, as entry points do; not where workers of xdist run the tests.
 
     What XLA has compiled is kept, for the processes of this run and for those of the next: that is half of what small
-    fits take. And since all cores are taken, processes do linear algebra in one thread each: several of them wait for
-    each other, busily, and take four times as long.
+    fits take. Where several processes run tests, each does linear algebra in one thread: more of them than cores wait
+    for each other, busily, and take four times as long.
     """
-    if not hasattr(config, "workerinput"):
-        kept = config.cache.mkdir("xla")
-        os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={kept}")
+    is_worker, has_workers = hasattr(config, "workerinput"), bool(config.getoption("numprocesses", None))
+    if not is_worker and (cache := getattr(config, "cache", None)):
+        os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={cache.mkdir('xla')}")
+    if has_workers:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+    if is_worker or not has_workers:
         devices.set_up()
 
 

@@ -1,8 +1,8 @@
 """What KubeRay's operator takes as the `spec` of a RayJob, as a JSON schema.
 
 No package has KubeRay's own custom resource definition (1.3 MB, nearly all of it Kubernetes' pods), so its fields stand
-here as KubeRay 1.6 declares them (ray-operator/apis/ray/v1, rayjob_types.go and raycluster_types.go). An unknown field,
-which a cluster would drop in silence, is an error. Templates of pods are left to the schemas of Kubernetes.
+here as KubeRay 1.6 declares them (ray-operator/apis/ray/v1, rayjob_types.go and raycluster_types.go). An unknown field
+is an error, as to `kubectl apply`. Templates of pods are left to the schemas of Kubernetes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ HEAD_GROUP = fields(
     resources=TEXTS,
     labels=TEXTS,
     rayStartParams=TEXTS,
-    serviceType=one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
+    serviceType=TEXT,
 )
 WORKER_GROUP = fields(
-    ("groupName", "template", "minReplicas", "maxReplicas"),
+    ("groupName", "template"),
     groupName=TEXT,
     replicas=WHOLE,
     minReplicas=WHOLE,
@@ -69,6 +69,7 @@ CLUSTER = fields(
 )
 RAY_JOB = fields(
     activeDeadlineSeconds=WHOLE,
+    preRunningDeadlineSeconds=WHOLE,
     backoffLimit=WHOLE,
     rayClusterSpec=CLUSTER,
     submitterPodTemplate=KUBERNETES,
@@ -80,7 +81,7 @@ RAY_JOB = fields(
     entrypoint=TEXT,
     runtimeEnvYAML=TEXT,
     jobId=TEXT,
-    submissionMode=one_of("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
+    submissionMode=one_of("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),  # others fail when it runs
     entrypointResources=TEXT,
     entrypointNumCpus=NUMBER,
     entrypointNumGpus=NUMBER,

@@ -230,16 +230,16 @@ def test_manifests_are_as_kubernetes_wants_them(manifest: dict[str, Any]) -> Non
         (("backoffLimit",), "3", "'3' is not of type 'integer'"),
         (("submissionMode",), "K8SJobMode", "'K8SJobMode' is not one of"),
         (("rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "0 is not of type 'string'"),
-        (("rayClusterSpec", "workerGroupSpecs", 0, "maxReplicas"), None, "None is not of type 'integer'"),
+        (("rayClusterSpec", "workerGroupSpecs", 0, "maxReplicas"), "2", "'2' is not of type 'integer'"),
     ],
-    ids=["misspelt", "a number as text", "another word", "text as a number", "nothing"],
+    ids=["misspelt", "a number as text", "another word", "text as a number", "of a group"],
 )
 def test_a_ray_job_that_kuberay_would_not_take_is_told(where: tuple[Any, ...], value: object, said: str) -> None:
     spec = copy.deepcopy(ray_job())
-    place: Any = spec
+    parent: Any = spec
     for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = value
+        parent = parent[key]
+    parent[where[-1]] = value
     with pytest.raises(jsonschema.ValidationError, match=re.escape(said)):
         jsonschema.validate(spec, kuberay.RAY_JOB)
 

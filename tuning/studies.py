@@ -64,7 +64,7 @@ def named(config: SweepConfig, cell: Cell, dataset: Dataset) -> tuple[str, dict[
     from pipeline.networks import backbones  # tensorflow, which who only looks at a database need not load
 
     base, weights = config.train_config(cell), backbones.weights_identity(cell, config.weights)
-    known = (dataset.train.digest, weights, fold_count(config, dataset), pruner_kind(config, dataset))
+    known = (dataset.train.digest, weights, pruner_kind(config, dataset), fold_count(config, dataset))
     settings = settings_of(config, base, *known)
     return study_name(dataset.name, base, settings), settings
 
@@ -77,19 +77,19 @@ def fold_count(config: SweepConfig, dataset: Dataset) -> int:
 
 def pruner_kind(config: SweepConfig, dataset: Dataset) -> Pruner:
     """What stops trials on this data; see SweepConfig.pruner_kind."""
-    return config.pruner_kind(len(dataset.train) * dataset.num_classes * fold_count(config, dataset))
+    return config.pruner_kind(len(dataset.train) * config.outputs(dataset.num_classes) * fold_count(config, dataset))
 
 
 def settings_of(
-    config: SweepConfig, base: TrainConfig, pictures: str, weights: str, folds: int = 1, pruner: Pruner = "none"
+    config: SweepConfig, base: TrainConfig, pictures: str, weights: str, pruner: Pruner, folds: int = 1
 ) -> dict[str, str]:
     """What all trials of a study share, and what it therefore is known by.
 
     Args:
         pictures: digest of the training pictures.
-        folds: that its heads are validated on.
         weights: what the weights are, whatever their file is called (backbones.weights_identity).
         pruner: what the config's comes to.
+        folds: that its heads are validated on.
     """
     idle = _NO_SETTINGS if base.finetunes else _NO_SETTINGS | OF_FINETUNING
     idle |= {"augment"} if base.freeze_conv else set()

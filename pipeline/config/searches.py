@@ -25,7 +25,9 @@ MOST_TRIALS = 40  # of trials auto
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
-WORTH_PRUNING = 100_000  # training pictures x classes x folds: below, a round takes as long however many heads go on
+# Training pictures x outputs x folds, below which a round takes as long however many of its heads go on: by
+# heads.WORTH_COMPILING, for half of 8 heads, half of 30 epochs and 768 features.
+WORTH_PRUNING = 100_000
 FEW_PICTURES = 5000  # of train and val, up to which folds choose better heads, and tell cells apart (docs/heads.md)
 
 
@@ -46,7 +48,7 @@ class SweepConfig(FitConfig):
     repeats: int = 0
     """how often each winner is fitted again with other seeds, on all pictures and on other cuts: how scores vary"""
     pruner: Pruner | Literal["auto"] = "auto"
-    """which of Optuna's stops a trial early; auto: successive_halving for heads, none for quick ones; median for networks"""
+    """what stops trials early; auto: none for quick heads, successive_halving for other annealed ones, else median"""
     storage: str = "sqlite:///optuna.db"
     """Optuna's database, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD or PGPASSFILE"""
     executor: ExecutorName = "inline"
@@ -86,17 +88,17 @@ class SweepConfig(FitConfig):
     def pruner_kind(self, heads_work: int) -> Pruner:
         """What pruner comes to.
 
-        Optuna's median pruner goes by a trial's best epoch so far, which says little of an annealed one: all begin
-        alike, and the last epoch counts (docs/speed.md). Where an epoch is short, fewer heads do not make it shorter.
+        Optuna's median pruner goes by a trial's best epoch so far. Of annealed ones, whose last epoch counts and all of
+        which begin alike, it stops few, and successive halving many, with no loss that was seen (docs/speed.md).
 
         Args:
-            heads_work: training pictures x classes x folds.
+            heads_work: training pictures x outputs x folds; nothing hangs on it where networks are trained.
         """
         if self.pruner != "auto":
             return self.pruner
         if self.schedule != "cosine":
             return "median"
-        return "successive_halving" if heads_work >= WORTH_PRUNING else "none"
+        return "none" if self.freeze_conv and heads_work < WORTH_PRUNING else "successive_halving"
 
     def fold_count(self, pictures: int, is_dealt: bool) -> int:
         """How many parts the training pictures are cut into, of which each is validated on; 1: one val is cut off.

@@ -32,7 +32,6 @@ from pipeline.training.schedules import Schedule
 # at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
 # of another width may round the last digit otherwise.
 WORTH_COMPILING = 5e9
-DRAWN_AT_ONCE = 65_536  # places where dropout falls
 SCORED_AT_ONCE = 1024  # rows; bounds the (rows, K, C) probabilities of a validation pass
 
 
@@ -251,16 +250,20 @@ class _Wave:
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:
     """bool (n, d), or (0, 0) without dropout.
 
-    What is drawn is how far it is from one that is dropped to the next, which has a geometric distribution: of
-    MobileNet's thousandth that takes a thousandth of the draws that a decision on every feature takes, a third of an
-    epoch. By numpy, since XLA's generator on a CPU took twenty times an epoch.
+    Drawn is how far it is from one that is dropped to the next, which has a geometric distribution: a draw for each of
+    these, of which MobileNet drops a thousandth, and not for each feature, which took a third of an epoch. By numpy,
+    since XLA's generator on a CPU took twenty times an epoch.
     """
     if dropout == 0:
         return np.zeros((0, 0), bool)
     kept = np.ones(math.prod(shape), bool)
-    at = -1
-    while at < len(kept):
-        places = at + np.cumsum(rng.geometric(dropout, DRAWN_AT_ONCE))
-        kept[places[places < len(kept)]] = False
-        at = int(places[-1])
+    last, at_once = (
+        -1,
+        int(dropout * len(kept)) + 100,
+    )  # a few more than are expected, so that it rarely takes two turns
+    while last < len(kept):
+        gaps = np.minimum(rng.geometric(dropout, at_once), len(kept))  # of a tiny rate they would not add up
+        dropped = last + np.cumsum(gaps)
+        kept[dropped[dropped < len(kept)]] = False
+        last = int(dropped[-1])
     return kept.reshape(shape)

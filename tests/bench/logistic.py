@@ -1,9 +1,9 @@
-"""What a linear head can reach at all: logistic regression to its optimum, without a search.
+"""What logistic regression reaches on the same features, at its optimum, as a reference for trained heads.
 
     python -m tests.bench.logistic [--only TEXT]
 
 At 0.75-224, trained on all training pictures by L-BFGS (scipy) with an L2 penalty towards zero, for several strengths,
-of which a reader may take the best: a bound that knows the test's answers. With mirrored pictures, too; and answered by
+of which a reader may take the best, though that is to look at the test. With mirrored pictures, too; and answered by
 the mean of both views, which is twice the network's work. Ten minutes on two cores.
 """
 
@@ -62,7 +62,7 @@ def compare(name: str, config: SweepConfig) -> None:
 
 
 def optimum(features: np.ndarray, labels: np.ndarray, strength: float, start: np.ndarray) -> np.ndarray:
-    """Weights (d + 1, C), the last row for the bias, with the least mean crossentropy + strength / 2 x their squares."""
+    """Weights (d + 1, C), the last row the bias, with the least mean crossentropy + strength / 2 x their squares."""
     rows = np.arange(len(labels))
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -76,7 +76,10 @@ def optimum(features: np.ndarray, labels: np.ndarray, strength: float, start: np
         gradient = np.vstack([features.T @ errors.astype(np.float32) + strength * kernel, errors.sum(axis=0)])
         return -log_probabilities[rows, labels].mean() + strength / 2 * (kernel**2).sum(), gradient.ravel()
 
-    return minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MOST_STEPS}).x.reshape(start.shape)
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": MOST_STEPS})
+    if found.status == 1:  # of steps
+        print(f"(not at its optimum after {MOST_STEPS} steps)")
+    return found.x.reshape(start.shape)
 
 
 def logits(features: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
     python -m tests.bench.pruners [--seeds 3] [--only TEXT]
 
 40 trials at 0.75-224, validated on one val, whose cut, the order and the draws are each seed's own; the winner is
-trained on train + val and tested on all test pictures. Seconds are of the search and that training; epochs are the share
-of all that were trained. Half an hour on two cores; features are made once.
+trained on train + val and tested on all test pictures. Seconds are of the search and that training; epochs are the
+share of all that were trained. Half an hour on two cores; features are made once.
 """
 
 from __future__ import annotations

@@ -118,17 +118,19 @@ def account(tracker: Tracker, marks: list[float]) -> dict[str, float]:
     (whole,) = runs_of(tracker, "sweep")
     parts = Counter({"reading and checking the data (prepare)": marks[1] - marks[0]})
     parts["sweep: starting and reading"] = whole.started.timestamp() - marks[1]
-    for cell in runs_of(tracker, "cell"):
+    begun = whole.started.timestamp()
+    for cell in sorted(runs_of(tracker, "cell"), key=lambda run: run.started):
         trials = tracker.children(cell.run_id)
         first = min(trial.started for trial in trials).timestamp()
         last = max(trial.started.timestamp() + trial.seconds for trial in trials)
         trained = sum(trial.metrics["seconds"] for trial in trials)
         tested = cell.metrics["test_pictures"] / cell.metrics["pictures_per_second"]
-        parts["features of train and val"] += first - cell.started.timestamp()
+        parts["features of train and val"] += first - begun  # a cell's run is opened when its tables are there
         parts["trials: training"] += trained
         parts["trials: Optuna's and MLflow's records"] += last - first - trained
         parts["features of test"] += tested
         parts["final models: training, testing, logging"] += end_of(cell) - last - tested
+        begun = end_of(cell)
     parts["report page"] = marks[2] - end_of(whole)
     parts["the rest"] = marks[2] - marks[0] - parts.total()
     return dict(parts)

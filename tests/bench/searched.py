@@ -36,20 +36,21 @@ class Searched(NamedTuple):
 def searched(config: SweepConfig, dataset: Dataset, folds: int = 1) -> Searched:
     """The search of the one cell of `config`, whose features are made where there are none yet."""
     trainer, begun = HeadTrainer(config.train_config(config.cells[0]), dataset, folds=folds), time.perf_counter()
-    winner = studies.best(list(trials_of(config, trainer, dataset).values()), "bench")
+    winner = studies.best(list(trials_of(config, trainer, dataset, folds).values()), "bench")
     head = refitted(config, trainer, winner)
     seconds = time.perf_counter() - begun
     untrained = top1(config, trainer, dataset, trainer.start[1]) if trainer.start else float("nan")
     return Searched(top1(config, trainer, dataset, head), float(winner.value or 0), seconds, untrained)
 
 
-def trials_of(config: SweepConfig, trainer: HeadTrainer, dataset: Dataset) -> dict[int, FrozenTrial]:
+def trials_of(config: SweepConfig, trainer: HeadTrainer, dataset: Dataset, folds: int = 1) -> dict[int, FrozenTrial]:
     """All trials of a search, by index."""
     base = config.train_config(config.cells[0])
     ended: dict[int, FrozenTrial] = {}
     if start := tasks.untrained(trainer, base.aim):
         ended[0] = start.as_trial(None, 0, (0, 1))
-    pruner = sampling.pruner_of(studies.pruner_kind(config, dataset), config.epochs)
+    work = len(dataset.train) * config.outputs(dataset.num_classes) * folds
+    pruner = sampling.pruner_of(config.pruner_kind(work), config.epochs)
     while current := rounds.next_round(ended, config.trials - len(ended), config.round_size, together=True):
         before = [trial for index, trial in ended.items() if index < current.begin]
         memory = sampling.round_study("bench", before, SPACE, config.seed, pruner)

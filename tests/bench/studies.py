@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutions=(64,), trials=10**6)
 BASE = CONFIG.train_config(CONFIG.cells[0])
+PRUNER = "median"
 SIZES = (100, 2000)
 ROUNDS = 5
 EPOCHS = BASE.epochs
@@ -70,7 +71,7 @@ class Noise:
 
 def main() -> None:
     table = Table(
-        title=f"ms per trial outside training, rounds of {CONFIG.round_size}, {EPOCHS} epochs, pruner {CONFIG.pruner}"
+        title=f"ms per trial outside training, rounds of {CONFIG.round_size}, {EPOCHS} epochs, pruner {PRUNER}"
     )
     for column in ("Optuna on", "finished trials", *STEPS):
         table.add_column(column, justify="right")
@@ -105,7 +106,7 @@ def databases(folder: Path) -> Iterator[dict[str, str]]:
 
 def costs(tracker: Tracker, url: str, size: int) -> dict[str, float]:
     """Seconds per trial by step, in a study of `size` finished trials that MLflow knows."""
-    settings = studies.settings_of(CONFIG, BASE, "pictures", "weights")
+    settings = studies.settings_of(CONFIG, BASE, "pictures", "weights", PRUNER)
     name = studies.study_name("bench", BASE, settings)
     study = studies.open_study(open_storage(url), name, settings, "bench")
     noise, cell = Noise(), tracker.open(name, "cell")

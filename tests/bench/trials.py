@@ -83,7 +83,7 @@ def _stops(config: SweepConfig, dataset: Dataset) -> dict[str, tuple[float, floa
     """Rule -> trials until it stops, test top-1 of the best of them, and of the best of all."""
     folds = config.fold_count(len(dataset.train), is_dealt=False)
     trainer = HeadTrainer(config.train_config(config.cells[0]), dataset, folds=folds)
-    trials = list(trials_of(config, trainer, dataset).values())
+    trials = list(trials_of(config, trainer, dataset, folds).values())
     pictures = len(trainer.val_samples.labels)
 
     @cache

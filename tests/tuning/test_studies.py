@@ -19,7 +19,7 @@ from tuning.storage import open_storage
 def name_of(**options: object) -> str:
     config = dataclasses.replace(CONFIG, **options)
     base = config.train_config(CELL)
-    settings = studies.settings_of(config, base, "pictures", "weights", pruner=config.pruner_kind(0))
+    settings = studies.settings_of(config, base, "pictures", "weights", config.pruner_kind(0))
     return studies.study_name("digits", base, settings)
 
 
@@ -68,7 +68,7 @@ def test_what_changes_nothing_is_the_same_study(options):
 
 def test_other_pictures_or_weights_are_another_study():
     names = {
-        studies.study_name("digits", BASE, studies.settings_of(CONFIG, BASE, *known))
+        studies.study_name("digits", BASE, studies.settings_of(CONFIG, BASE, *known, "none"))
         for known in (("pictures", "weights"), ("others", "weights"), ("pictures", "others"))
     }
     assert len(names) == 3
@@ -77,7 +77,7 @@ def test_other_pictures_or_weights_are_another_study():
 def test_fine_tuning_reads_its_settings():
     tuned = SweepConfig(alphas=(0.75,), resolutions=(224,), freeze_conv=False)
     bases = [dataclasses.replace(tuned, layer_decay=decay) for decay in (0.8, 0.5)]
-    first, second = (studies.settings_of(each, each.train_config(each.cells[0]), "p", "w") for each in bases)
+    first, second = (studies.settings_of(each, each.train_config(each.cells[0]), "p", "w", "median") for each in bases)
     assert first != second
     assert first["wave"] == "1"
 

@@ -21,8 +21,9 @@ ENGINE = 0.3  # a converted model opened and compared with Keras, for the test p
 # An epoch of k heads takes time in proportion to HEADLESS + k (docs/speed.md: waves of 1, 8 and 16).
 HEADLESS = 2.7
 BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all, where rates are not annealed
-# What pruning leaves of the time of all waves but the first, which teaches it (docs/speed.md: 40 trials on the dogs).
-PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.66, "hyperband": 0.53, "successive_halving": 0.28}
+# What pruning leaves of the time of waves, which shrink by halves as their heads leave (tests/bench/pruners.py, whose
+# searches have a final training, too; 114 of 188 s in tests/bench/scale.py).
+PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.8, "hyperband": 0.65, "successive_halving": 0.6}
 SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
 
 PAGE_BYTES = 5e6  # plotly.js, mostly; on disk and in MLflow
@@ -160,7 +161,7 @@ def wave_epochs(item: Work, shared: Shared) -> float:
     config, total = shared.config, 0.0
     for begin in range(0, item.trials, config.round_size):
         size = min(config.round_size, item.trials - begin)
-        first = begin == 0 and item.trials == config.most_trials
+        first = begin == 0 and item.trials == config.most_trials and shared.pruner == "median"  # which that one teaches
         share = 1.0 if first or not _shrinks(item, shared) else PRUNED[shared.pruner]
         total += config.epochs * share * (HEADLESS + size * shared.folds) / (HEADLESS + shared.heads)
     return total

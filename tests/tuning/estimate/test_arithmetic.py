@@ -55,7 +55,10 @@ def test_waves_that_are_not_full_cost_less_and_not_in_proportion():
 def test_pruning_is_counted_where_waves_shrink():
     many = dataclasses.replace(SHARED, rows=12_000, outputs=120)
     wide = Work(Cell(1.0, 224), rows=0, test_rows=0, trials=16)
-    assert arithmetic.wave_epochs(wide, many) == pytest.approx(CONFIG.epochs * (1 + arithmetic.PRUNED[many.pruner]))
+    assert (many.pruner, SHARED.pruner) == ("successive_halving", "none")
+    assert arithmetic.wave_epochs(wide, many) == pytest.approx(
+        2 * CONFIG.epochs * arithmetic.PRUNED["successive_halving"]
+    )
     assert arithmetic.wave_epochs(wide, SHARED) == 2 * CONFIG.epochs
     unpruned = dataclasses.replace(many, config=dataclasses.replace(CONFIG, pruner="none"))
     assert arithmetic.wave_epochs(wide, unpruned) == 2 * CONFIG.epochs
