@@ -262,7 +262,7 @@ def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: fl
         int(dropout * len(kept)) + 100,
     )  # a few more than are expected, so that it rarely takes two turns
     while last < len(kept):
-        gaps = np.minimum(rng.geometric(dropout, at_once), len(kept))  # of a tiny rate they would not add up
+        gaps = np.minimum(rng.geometric(dropout, at_once), len(kept) + 1)  # tiny rates have some that do not add up
         dropped = last + np.cumsum(gaps)
         kept[dropped[dropped < len(kept)]] = False
         last = int(dropped[-1])
