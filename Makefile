@@ -6,7 +6,7 @@
 #              reach, what the report takes,
 #              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
 #              what memory 200,000 pictures take, what phone pictures do, how well near copies are told, what folds
-#              choose, and how often intervals hold (two hours)
+#              choose, and how often intervals hold (three hours)
 # make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision
 # make chaos   sweeps on PostgreSQL and an MLflow server, all of which are killed at random, compared with an undisturbed one
 # make lock    resolve the requirements anew; make check-lock asks pip and uv whether they would install them
