@@ -1,10 +1,10 @@
-"""What logistic regression reaches on the same features, at its optimum, as a reference for trained heads.
+"""What logistic regression reaches on the same features, near its optimum, as a reference for trained heads.
 
     python -m tests.bench.logistic [--only TEXT]
 
 At 0.75-224, trained on all training pictures by L-BFGS (scipy) with an L2 penalty towards zero, for several strengths,
 of which a reader may take the best, though that is to look at the test. With mirrored pictures, too; and answered by
-the mean of both views, which is twice the network's work. Ten minutes on two cores.
+the logits of both views, which is twice the network's work. Ten minutes on two cores.
 """
 
 from __future__ import annotations
