@@ -2,9 +2,8 @@
 # make test    every test that this machine can run
 # make test-ray  those that start a Ray cluster of two nodes here: apart, since they want a machine that is not busy
 # make lint    ruff and mypy
-# make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what a linear head can
-#              reach, what the report takes,
-#              where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
+# make bench   what features and an epoch of a trial cost, what a trial costs beside, what pruners save, what logistic regression
+#              reaches, what the report takes, where the time of a sweep as large as Stanford Dogs goes, beside that of the naive way,
 #              what memory 200,000 pictures take, what phone pictures do, how well near copies are told, what folds
 #              choose, and how often intervals hold (three hours)
 # make bench-gpu  what a GPU makes of features and heads, in single and in mixed precision

@@ -16,7 +16,7 @@ CONFIG = SweepConfig(dataset="digits", weights="tiny", alphas=(0.25,), resolutio
 CELL = CONFIG.cells[0]
 BASE = CONFIG.train_config(CELL)
 SPACE = search_space.distributions(finetunes=False)
-SETTINGS = studies.settings_of(CONFIG, BASE, "pictures", "weights", CONFIG.pruner_kind(0))
+SETTINGS = studies.settings_of(CONFIG, BASE, "pictures", "weights", CONFIG.pruner_kind(0, 10, 1))
 NAME = studies.study_name("digits", BASE, SETTINGS)
 
 

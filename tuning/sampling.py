@@ -71,9 +71,8 @@ def round_study(
 
 def pruner_of(kind: Pruner, epochs: int) -> BasePruner:
     """Optuna's, for trials of so many epochs."""
-    shortest = math.ceil(
-        epochs / PRUNER_REDUCTION**2
-    )  # rounded up, or a last rung would stop trials that are all but done
+    # Rounded up, or a last rung would stop trials that are all but done.
+    shortest = math.ceil(epochs / PRUNER_REDUCTION**2)
     if kind == "median":
         interval = max(1, epochs // PRUNER_CHECKS)
         return MedianPruner(MEDIAN_STARTUP_TRIALS, n_warmup_steps=int(epochs * MEDIAN_WARMUP), interval_steps=interval)

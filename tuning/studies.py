@@ -77,7 +77,7 @@ def fold_count(config: SweepConfig, dataset: Dataset) -> int:
 
 def pruner_kind(config: SweepConfig, dataset: Dataset) -> Pruner:
     """What stops trials on this data; see SweepConfig.pruner_kind."""
-    return config.pruner_kind(len(dataset.train) * config.outputs(dataset.num_classes) * fold_count(config, dataset))
+    return config.pruner_kind(len(dataset.train), config.outputs(dataset.num_classes), fold_count(config, dataset))
 
 
 def settings_of(

@@ -25,7 +25,7 @@ MOST_TRIALS = 40  # of trials auto
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
-# Training pictures x outputs x folds, below which a round takes as long however many of its heads go on: by
+# Pictures x outputs x folds, below which a round takes as long however many of its heads go on: by
 # heads.WORTH_COMPILING, for half of 8 heads, half of 30 epochs and 768 features.
 WORTH_PRUNING = 100_000
 FEW_PICTURES = 5000  # of train and val, up to which folds choose better heads, and tell cells apart (docs/heads.md)
@@ -85,20 +85,23 @@ class SweepConfig(FitConfig):
             return HEADS_OF_A_ROUND if self.freeze_conv else NETWORKS_OF_A_ROUND
         return self.wave
 
-    def pruner_kind(self, heads_work: int) -> Pruner:
+    def pruner_kind(self, pictures: int, outputs: int, folds: int) -> Pruner:
         """What pruner comes to.
 
         Optuna's median pruner goes by a trial's best epoch so far. Of annealed ones, whose last epoch counts and all of
         which begin alike, it stops few, and successive halving many, with no loss that was seen (docs/speed.md).
 
         Args:
-            heads_work: training pictures x outputs x folds; nothing hangs on it where networks are trained.
+            pictures: of train and val.
+            outputs: of a head.
+            folds: heads of each trial.
         """
         if self.pruner != "auto":
             return self.pruner
         if self.schedule != "cosine":
             return "median"
-        return "none" if self.freeze_conv and heads_work < WORTH_PRUNING else "successive_halving"
+        is_quick = self.freeze_conv and pictures * outputs * folds < WORTH_PRUNING
+        return "none" if is_quick else "successive_halving"
 
     def fold_count(self, pictures: int, is_dealt: bool) -> int:
         """How many parts the training pictures are cut into, of which each is validated on; 1: one val is cut off.

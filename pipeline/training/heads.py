@@ -257,10 +257,8 @@ def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: fl
     if dropout == 0:
         return np.zeros((0, 0), bool)
     kept = np.ones(math.prod(shape), bool)
-    last, at_once = (
-        -1,
-        int(dropout * len(kept)) + 100,
-    )  # a few more than are expected, so that it rarely takes two turns
+    at_once = int(dropout * len(kept)) + 100  # a few more than are expected, so that it rarely takes two turns
+    last = -1
     while last < len(kept):
         gaps = np.minimum(rng.geometric(dropout, at_once), len(kept) + 1)  # tiny rates have some that do not add up
         dropped = last + np.cumsum(gaps)

@@ -51,7 +51,6 @@ FOUR = SweepConfig(
     unfreeze=3,
     epochs=3,
     wave=4,
-    pruner="none",
 )
 
 

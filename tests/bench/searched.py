@@ -49,8 +49,8 @@ def trials_of(config: SweepConfig, trainer: HeadTrainer, dataset: Dataset, folds
     ended: dict[int, FrozenTrial] = {}
     if start := tasks.untrained(trainer, base.aim):
         ended[0] = start.as_trial(None, 0, (0, 1))
-    work = len(dataset.train) * config.outputs(dataset.num_classes) * folds
-    pruner = sampling.pruner_of(config.pruner_kind(work), config.epochs)
+    kind = config.pruner_kind(len(dataset.train), config.outputs(dataset.num_classes), folds)
+    pruner = sampling.pruner_of(kind, config.epochs)
     while current := rounds.next_round(ended, config.trials - len(ended), config.round_size, together=True):
         before = [trial for index, trial in ended.items() if index < current.begin]
         memory = sampling.round_study("bench", before, SPACE, config.seed, pruner)

@@ -201,6 +201,7 @@ def test_workers_are_of_ray():
     [
         ({}, "successive_halving", "none"),
         ({"freeze_conv": False}, "median", "median"),
+        ({"freeze_conv": False, "lr_schedule": "cosine"}, "successive_halving", "successive_halving"),
         ({"protocol": "replication"}, "median", "median"),
         ({"lr_schedule": "plateau"}, "median", "median"),
         ({"pruner": "hyperband"}, "hyperband", "hyperband"),
@@ -209,4 +210,4 @@ def test_workers_are_of_ray():
 )
 def test_annealed_trials_are_halved_where_that_pays_and_others_held_against_the_median(asked, of_many, of_few):
     config = SweepConfig(**asked)
-    assert [config.pruner_kind(work) for work in (3600 * 120, 1437 * 10)] == [of_many, of_few]
+    assert [config.pruner_kind(*size, folds=5) for size in ((3600, 120), (1437, 10))] == [of_many, of_few]

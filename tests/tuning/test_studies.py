@@ -19,7 +19,7 @@ from tuning.storage import open_storage
 def name_of(**options: object) -> str:
     config = dataclasses.replace(CONFIG, **options)
     base = config.train_config(CELL)
-    settings = studies.settings_of(config, base, "pictures", "weights", config.pruner_kind(0))
+    settings = studies.settings_of(config, base, "pictures", "weights", config.pruner_kind(0, 10, 1))
     return studies.study_name("digits", base, settings)
 
 

@@ -110,7 +110,7 @@ class Shared:
     @property
     def pruner(self) -> Pruner:
         """Of all trials."""
-        return self.config.pruner_kind(self.rows * self.outputs * self.folds)
+        return self.config.pruner_kind(self.rows, self.outputs, self.folds)
 
     @property
     def heads(self) -> int:
