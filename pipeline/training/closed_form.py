@@ -8,11 +8,12 @@ is read in chunks, and those of a fold are taken away from those of all. One eig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.sparse import csr_array
 
 from pipeline.config import Aim
 from pipeline.training.calibration import calibrate
@@ -45,8 +46,8 @@ class Moments:
         width = features.shape[1]
         sums, gram = np.zeros((classes, width)), np.zeros((width, width))
         for begin in range(0, len(labels), AT_ONCE):
-            rows = np.asarray(features[begin : begin + AT_ONCE], np.float64)
-            np.add.at(sums, labels[begin : begin + AT_ONCE], rows)
+            rows, own = np.asarray(features[begin : begin + AT_ONCE], np.float64), labels[begin : begin + AT_ONCE]
+            sums += csr_array((np.ones(len(own)), (own, np.arange(len(own)))), (classes, len(own))) @ rows
             gram += rows.T @ rows
         return cls(np.bincount(labels, minlength=classes).astype(np.float64), sums, gram)
 
@@ -85,19 +86,26 @@ class Discriminant:
         bias = self._priors - (along * self._means).sum(axis=1) / 2
         return Head((self._directions @ along.T).astype(np.float32), bias.astype(np.float32))
 
-    def leave_one_out(self, features: np.ndarray, labels: np.ndarray, shrinkage: float) -> np.ndarray:
-        """Logits (n, C) of some of the pictures, each by the discriminant of all others.
+    def leave_one_out(
+        self, features: np.ndarray, labels: np.ndarray, shrinkages: Sequence[float]
+    ) -> Iterator[np.ndarray]:
+        """For each shrinkage, logits (n, C) of some of the pictures, each by the discriminant of all others.
 
         Exact: without one picture the scatter loses a matrix of rank one (Sherman and Morrison 1950), and the mean of
         its class moves. Every picture needs another one of its class.
         """
-        inverse, rows = self._inverse(shrinkage), np.arange(len(labels))
         seen = np.asarray(features, np.float64) @ self._directions
+        squares = seen**2
+        for shrinkage in shrinkages:
+            yield self._left_out(seen, squares, labels, self._inverse(shrinkage))
+
+    def _left_out(self, seen: np.ndarray, squares: np.ndarray, labels: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        rows = np.arange(len(labels))
         products, between = (seen * inverse) @ self._means.T, (self._means * inverse) @ self._means.T
         own, lengths = products[rows, labels], np.diag(between)
         gain = self._counts[labels] / (self._counts[labels] - 1)
         # `off` is a picture less its class's mean: its products with the picture, with all means, and with itself.
-        off_picture, off_means = (seen**2) @ inverse - own, products - between[labels]
+        off_picture, off_means = squares @ inverse - own, products - between[labels]
         off_off = off_picture - own + lengths[labels]
         gain = gain / (1 - gain * off_off)
         products = products + (gain * off_picture)[:, None] * off_means
@@ -159,6 +167,8 @@ def _settled(
         return 1.0, np.float32(1)
     truth, rows = labels[judges], features[judges]
     weights = 1 / counts[truth] if aim == "balanced_top1" else np.ones(len(judges))
-    logits = {shrinkage: discriminant.leave_one_out(rows, truth, shrinkage) for shrinkage in shrinkages}
-    best = max(shrinkages, key=lambda shrinkage: weights @ (logits[shrinkage].argmax(axis=1) == truth))
-    return best, np.float32(calibrate(logits[best], truth).temperature)
+    most, best, logits = -1.0, 1.0, np.zeros(0)
+    for shrinkage, found in zip(shrinkages, discriminant.leave_one_out(rows, truth, shrinkages), strict=True):
+        if (right := float(weights @ (found.argmax(axis=1) == truth))) > most:
+            most, best, logits = right, shrinkage, found
+    return best, np.float32(calibrate(logits, truth).temperature)

@@ -63,7 +63,7 @@ def scatter(rows=slice(None)) -> float:
 @pytest.mark.parametrize("shrinkage", [0.05, 1.6])
 def test_leaving_one_out_is_what_all_others_say(shrinkage):
     """With as much added to each variance, which is told in units of their mean."""
-    found = Discriminant(moments(), balanced=True).leave_one_out(FEATURES, LABELS, shrinkage)
+    _other, found = Discriminant(moments(), balanced=True).leave_one_out(FEATURES, LABELS, [0.4, shrinkage])
     for row in range(0, 70, 7):
         others = np.delete(np.arange(70), row)
         head = Discriminant(moments(others), balanced=True).head(shrinkage * scatter() / scatter(others))
