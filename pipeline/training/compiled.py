@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipeline.config import ClassWeights
 
 ADAM_EPSILON = 1e-7  # Keras' default
+SCORED_AT_ONCE = 1024  # rows; bounds the (rows, K, C) probabilities of a validation pass
 
 
 class Rows(NamedTuple):
@@ -56,51 +57,59 @@ def train_epoch(features, labels, rows, order, kept, state, pull, adam, batch_si
         the new state, and for each head (K,) the sum of losses and the number of right answers, over the rows that it
         is trained on.
     """
-    size = order.shape[0]
-    batches = size // batch_size
-    sums = tf.zeros_like(adam[0][:, 0])
-
-    def train_on(begin, count, state, loss, correct):  # type: ignore[no-untyped-def]
-        """One step on `count` rows of the order from `begin` on."""
+    loss = correct = tf.zeros_like(adam[0][:, 0])
+    for number in tf.range(-(-order.shape[0] // batch_size)):
+        begin, new = _slice_of(order.shape[0], number, batch_size)
         # A Python-style slice with a dynamic start does not compile under XLA; tf.slice does.
-        numbers = tf.slice(order, [begin], [count])
+        numbers = tf.slice(order, [begin], [batch_size])
         batch = tf.gather(features, numbers)
         if dropout > 0:
-            batch = tf.where(tf.slice(kept, [begin, 0], [count, -1]), batch / (1 - dropout), 0.0)
-        shares = _shares(rows, numbers, count, state[1][1].shape[0])
+            batch = tf.where(tf.slice(kept, [begin, 0], [batch_size, -1]), batch / (1 - dropout), 0.0)
+        shares = _shares(rows, numbers, new, state[1][1].shape[0])
         gradients, losses, hits = _gradients(batch, tf.gather(labels, numbers), shares, *state[1])
         if pull:
             towards, strength = pull
             gradients = tuple(g + strength * (w - t) for g, w, t in zip(gradients, state[1], towards, strict=True))
-        return _adam(gradients, state, *adam), loss + losses, correct + hits
-
-    loss, correct = sums, sums
-    for number in tf.range(batches):
-        state, loss, correct = train_on(number * batch_size, batch_size, state, loss, correct)
-    if size % batch_size:
-        state, loss, correct = train_on(batches * batch_size, size % batch_size, state, loss, correct)
+        state, loss, correct = _adam(gradients, state, *adam), loss + losses, correct + hits
     return state, loss, correct
 
 
 @tf.function(jit_compile=True)
 def score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
-    """For each head (K,) the summed crossentropy, and (K, C) the right answers in each class."""
-    log_probabilities, losses, right = _forward(features, labels, kernel, bias)
-    of_class = tf.one_hot(labels, log_probabilities.shape[-1])
-    return tf.reduce_sum(losses, axis=0), tf.matmul(right, of_class, transpose_a=True)
+    """For each head (K,) the summed crossentropy, and (K, C) the right answers in each class; a label of -1 is none."""
+    (count, _width), (heads, classes) = features.shape, bias.shape
+    size = min(SCORED_AT_ONCE, count)
+    loss, hits = tf.zeros(heads), tf.zeros((heads, classes))
+    for number in tf.range(-(-count // size)):
+        begin, new = _slice_of(count, number, size)
+        own = tf.where(new, tf.slice(labels, [begin], [size]), -1)
+        _, losses, right = _forward(tf.slice(features, [begin, 0], [size, -1]), own, kernel, bias)
+        loss += tf.reduce_sum(losses, axis=0)
+        hits += tf.matmul(right, tf.one_hot(own, classes), transpose_a=True)
+    return loss, hits
 
 
-def _shares(rows, numbers, count, heads):  # type: ignore[no-untyped-def]
+def _slice_of(count, number, size):  # type: ignore[no-untyped-def]
+    """Where the slice of that number begins, of `size` of `count` rows, and which rows are in none before it (size,).
+
+    The last slice reaches back, so that it is as large as all others: what an epoch does is compiled once, not twice.
+    """
+    begin = tf.minimum(number * size, count - size)
+    return begin, begin + tf.range(size) >= number * size
+
+
+def _shares(rows, numbers, new, heads):  # type: ignore[no-untyped-def]
     """(weight of each row's class (B, 1), whether each head is trained on the row (B, K), how many rows that are (K,)).
 
     A gradient is a mean over the rows that a head is trained on, or it would shrink in batches that hold many of its
     fold.
     """
-    weights = tf.gather(rows.weights, numbers)[:, None] if rows.weights.shape[0] else tf.ones((count, 1))
+    weights = tf.gather(rows.weights, numbers)[:, None] if rows.weights.shape[0] else tf.ones((len(numbers), 1))
+    used = tf.cast(new, tf.float32)[:, None]
     if not rows.folds.shape[0]:
-        return weights, tf.ones((count, 1)), tf.fill([heads], float(count))
+        return weights, used, tf.fill([heads], tf.reduce_sum(used))
     ignored = tf.range(heads) % rows.heads_beside
-    used = tf.cast(tf.gather(rows.folds, numbers)[:, None] != ignored, tf.float32)
+    used *= tf.cast(tf.gather(rows.folds, numbers)[:, None] != ignored, tf.float32)
     return weights, used, tf.maximum(tf.reduce_sum(used, axis=0), 1.0)
 
 

@@ -32,7 +32,6 @@ from pipeline.training.schedules import Schedule
 # at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
 # of another width may round the last digit otherwise.
 WORTH_COMPILING = 5e9
-SCORED_AT_ONCE = 1024  # rows; bounds the (rows, K, C) probabilities of a validation pass
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class _Wave:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
         self.slots = {index: index for index in range(self.count)}
         self.train = train.on_device()
-        self.val = [] if val is None else val.on_device().by_fold()
+        self.val = [] if val is None else _as_long(val.on_device().by_fold())
         self.folds = max(1, len(self.val))
         self.rows = Rows.of(train.labels, train.folds, self.folds, configs[0].class_weights)
         kernel = tf.tile(tf.stack([start.kernel for start in starts], axis=1), (1, self.count, 1))
@@ -228,11 +227,9 @@ class _Wave:
         loss, hits, pictures = np.zeros(self.count), np.zeros((self.count, classes)), np.zeros(classes)
         for fold, part in enumerate(self.val):
             kernel, bias = (values[..., fold :: self.folds, :] for values in self.state[1])
-            for begin in range(0, len(part.labels), SCORED_AT_ONCE):
-                rows = slice(begin, begin + SCORED_AT_ONCE)
-                losses, right = score(part.features[rows], part.labels[rows], kernel, bias)
-                loss, hits = loss + losses.numpy(), hits + right.numpy()
-            pictures += np.bincount(part.labels, minlength=classes)
+            losses, right = score(part.features, part.labels, kernel, bias)
+            loss, hits = loss + losses.numpy(), hits + right.numpy()
+            pictures += np.bincount(part.labels[part.labels >= 0], minlength=classes)
         there = pictures > 0
         return {
             "val_loss": loss / pictures.sum(),
@@ -245,6 +242,20 @@ class _Wave:
         kernel, bias = self.state[1]
         first = slot * self.folds
         return tuple(Head(kernel[:, at].numpy(), bias[at].numpy()) for at in range(first, first + self.folds))
+
+
+def _as_long(parts: list[Samples]) -> list[Samples]:
+    """Each with as many rows as the longest, so that one compiled pass scores them all: added rows have label -1."""
+    longest = max(len(part.labels) for part in parts)
+    return [
+        Samples(
+            tf.pad(part.features, [[0, longest - len(part.labels)], [0, 0]]),
+            tf.pad(part.labels, [[0, longest - len(part.labels)]], constant_values=-1),
+        )
+        if len(part.labels) < longest
+        else part
+        for part in parts
+    ]
 
 
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:
