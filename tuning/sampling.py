@@ -22,6 +22,7 @@ from pipeline.config import (
     MEDIAN_WARMUP,
     PRUNER_CHECKS,
     PRUNER_REDUCTION,
+    PRUNER_RUNGS,
     SAMPLER_BEST,
     SAMPLER_WINDOW,
     Pruner,
@@ -72,7 +73,7 @@ def round_study(
 def pruner_of(kind: Pruner, epochs: int) -> BasePruner:
     """Optuna's, for trials of so many epochs."""
     # Rounded up, or a last rung would stop trials that are all but done.
-    shortest = math.ceil(epochs / PRUNER_REDUCTION**2)
+    shortest = math.ceil(epochs / PRUNER_REDUCTION**PRUNER_RUNGS)
     if kind == "median":
         interval = max(1, epochs // PRUNER_CHECKS)
         return MedianPruner(MEDIAN_STARTUP_TRIALS, n_warmup_steps=int(epochs * MEDIAN_WARMUP), interval_steps=interval)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,6 @@ from tuning.publish import Publisher, cell_key, run_of
 from tuning.rounds import Round, Task
 from tuning.studies import FIT, INDEX, CellStudy
 from tuning.tasks import Epoch, Outcome
-
-if TYPE_CHECKING:
-    pass
-
 
 Running = dict[Future[list[Outcome]], tuple[Task, list[Trial]]]
 """What was handed out, and of which trials it is."""

@@ -41,6 +41,7 @@ from pipeline.config.ranges import (
     PLATEAU_PATIENCE,
     PRUNER_CHECKS,
     PRUNER_REDUCTION,
+    PRUNER_RUNGS,
     SAMPLER_BEST,
     SAMPLER_WINDOW,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "PLATEAU_PATIENCE",
     "PRUNER_CHECKS",
     "PRUNER_REDUCTION",
+    "PRUNER_RUNGS",
     "SAMPLER_BEST",
     "SAMPLER_WINDOW",
     "TINY_ALPHAS",

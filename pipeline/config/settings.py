@@ -96,7 +96,7 @@ class FitConfig(DataConfig):
     epochs: int = 30
     """passes over the training pictures"""
     batch_size: int | Literal["auto"] = "auto"
-    """pictures of a training step; auto: 128 for heads on frozen features, 32 for whole networks and the replication"""
+    """pictures of a step; auto: 256 for heads on frozen features (128 from noise), else 32, as for the replication"""
     dropout: float = 0.001
     """on the pooled features, while training; Keras' MobileNet has 0.001"""
     aim: Aim = "top1"
@@ -196,9 +196,11 @@ class FitConfig(DataConfig):
     @property
     def batch(self) -> int:
         """What batch_size comes to."""
-        if self.batch_size == "auto":
-            return 128 if self.freeze_conv and self.protocol == "paper" else 32
-        return self.batch_size
+        if self.batch_size != "auto":
+            return self.batch_size
+        if not self.freeze_conv or self.protocol == "replication":
+            return 32
+        return 128 if self.head_init == "random" else 256  # docs/heads.md: only noise loses by so few steps
 
     @property
     def finetunes(self) -> bool:

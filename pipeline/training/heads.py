@@ -28,7 +28,7 @@ from pipeline.training.fit import Course, Curves, Fit, Watch, go_on, remaining
 from pipeline.training.schedules import Schedule
 
 # How much training, in rows x features x classes, fewer slots must save before they are compiled for. Two cores do
-# 1.3e10 of it in a second of processor time, and compile for 1.7 s, but once for all waves of this shape: five of them,
+# 1.3e10 of it in a second of processor time, and compile for 1.4 s, but once for all waves of this shape: five of them,
 # at 40 trials. It is a count, not a clock, so that the same seed always shrinks after the same epoch: a matrix product
 # of another width may round the last digit otherwise.
 WORTH_COMPILING = 5e9

@@ -23,6 +23,7 @@ from tests.bench import real_pictures
 from tests.bench.searched import searched
 
 TRAIN_LIMIT = {"cifar10": 12_000, "stanford_dogs": 0}  # 0: all that are there
+OLDER = {"folds": "1", "pruner": "median", "batch_size": 128}  # what most rows were measured with, for all to compare
 BEST_EPOCH = {"lr_schedule": "plateau"}
 ROWS = {
     "noise, best epoch, no L2, batch 32": {"head_init": "random", **BEST_EPOCH, "batch_size": 32},
@@ -69,7 +70,7 @@ def main() -> None:
 def _config(dataset: str, folder: str, settings: dict[str, object]) -> SweepConfig:
     return SweepConfig(
         **real_pictures.at_075_224(folder),
-        **{"dataset": dataset, "train_limit": TRAIN_LIMIT[dataset], "folds": "1", "pruner": "median", **settings},
+        **{"dataset": dataset, "train_limit": TRAIN_LIMIT[dataset], **OLDER, **settings},
     )
 
 

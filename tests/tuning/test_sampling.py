@@ -104,12 +104,15 @@ def test_none_prunes_nothing():
 
 def test_rungs_go_from_round_to_round():
     trial = draw(memory([], pruner="successive_halving"))
-    trial.report(0.4, 1)
+    trial.report(0.4, 1)  # a 27th of ten epochs, rounded up
     trial.should_prune()
-    assert sampling.rungs(trial) == {}
-    trial.report(0.5, 2)  # a ninth of ten epochs, rounded up
+    assert sampling.rungs(trial) == {"completed_rung_0": 0.4}
+    trial.report(0.5, 2)
     trial.should_prune()
-    assert sampling.rungs(trial) == {"completed_rung_0": 0.5}
+    assert sampling.rungs(trial) == {"completed_rung_0": 0.4}
+    trial.report(0.6, 3)
+    trial.should_prune()
+    assert sampling.rungs(trial) == {"completed_rung_0": 0.4, "completed_rung_1": 0.6}
 
 
 def epochs_until_pruned(trial: optuna.Trial, value: float) -> int:

@@ -10,12 +10,12 @@ from pipeline.networks import costs, sizes
 from pipeline.training import heads
 
 # Seconds on two quiet cores, which compile an epoch in COMPILE there; elsewhere they are taken in proportion to it.
-COMPILE = 1.7
+COMPILE = 1.35
 FASTEST = 0.3  # an epoch that this process had compiled before says nothing of the machine
 START = 1.1  # the sweep's run, and the published rows in MLflow
 TRIAL = 0.04  # Optuna's and MLflow's transactions (tests/bench/studies.py)
 MODEL = 0.6  # the final model and its tables in MLflow
-REFIT = 0.8  # an epoch of one head compiled, with nothing to validate
+REFIT = 0.65  # an epoch of one head compiled, with nothing to validate
 ENGINE = 0.3  # a converted model opened and compared with Keras, for the test pictures
 
 # An epoch of k heads takes time in proportion to HEADLESS + k (docs/speed.md: waves of 1, 8 and 16).
