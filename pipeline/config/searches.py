@@ -89,7 +89,7 @@ class SweepConfig(FitConfig):
         """What pruner comes to.
 
         Optuna's median pruner goes by a trial's best epoch so far. Of annealed ones, whose last epoch counts and all of
-        which begin alike, it stops few, and successive halving many, with no loss that was seen (docs/speed.md).
+        which begin alike, it stops few, and successive halving many, with no loss that could be told (docs/speed.md).
 
         Args:
             pictures: of train and val.
