@@ -72,8 +72,9 @@ def round_study(
 
 def pruner_of(kind: Pruner, epochs: int) -> BasePruner:
     """Optuna's, for trials of so many epochs."""
-    # Rounded up, or a last rung would stop trials that are all but done.
-    shortest = math.ceil(epochs / PRUNER_REDUCTION**PRUNER_RUNGS)
+    # So many, and rounded up, that no last rung stops trials that are all but done.
+    count = PRUNER_RUNGS if epochs >= PRUNER_REDUCTION**PRUNER_RUNGS else PRUNER_RUNGS - 1
+    shortest = math.ceil(epochs / PRUNER_REDUCTION**count)
     if kind == "median":
         interval = max(1, epochs // PRUNER_CHECKS)
         return MedianPruner(MEDIAN_STARTUP_TRIALS, n_warmup_steps=int(epochs * MEDIAN_WARMUP), interval_steps=interval)

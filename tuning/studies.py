@@ -95,6 +95,7 @@ def settings_of(
     idle |= {"augment"} if base.freeze_conv else set()
     shared = {name: value for name, value in as_params(base).items() if name not in idle}
     return shared | {
+        "batch_size": str(base.batch),
         "pictures": pictures,
         "weights": weights,
         "wave": str(config.round_size),

@@ -36,4 +36,4 @@ MEDIAN_STARTUP_TRIALS = 8
 MEDIAN_WARMUP = 1 / 6
 PRUNER_CHECKS = 10
 PRUNER_REDUCTION = 3
-PRUNER_RUNGS = 3  # at most: after 2, 6 and 18 of 30 epochs
+PRUNER_RUNGS = 3  # after 2, 6 and 18 of 30 epochs; of fewer than 27 epochs one less, or the last would come too late

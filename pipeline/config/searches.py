@@ -25,7 +25,7 @@ MOST_TRIALS = 40  # of trials auto
 HEADS_OF_A_ROUND = 8  # docs/speed.md: larger rounds teach the sampler less; smaller ones take longer
 NETWORKS_OF_A_ROUND = 1  # each of minutes, so that every draw knows what came of the one before
 FOLDS = 5
-# Pictures x outputs x folds, below which a round takes as long however many of its heads go on: by
+# Pictures x outputs x folds, below which a round takes as long, or all but, however many of its heads go on: by
 # heads.WORTH_COMPILING, for half of 8 heads, half of 30 epochs and 768 features.
 WORTH_PRUNING = 100_000
 FEW_PICTURES = 5000  # of train and val, up to which folds choose better heads, and tell cells apart (docs/heads.md)

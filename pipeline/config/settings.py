@@ -96,7 +96,7 @@ class FitConfig(DataConfig):
     epochs: int = 30
     """passes over the training pictures"""
     batch_size: int | Literal["auto"] = "auto"
-    """pictures of a step; auto: 256 for heads on frozen features (128 from noise), else 32, as for the replication"""
+    """pictures of a step; auto: 256 for heads on frozen features, 128 from noise, 32 for networks and replications"""
     dropout: float = 0.001
     """on the pooled features, while training; Keras' MobileNet has 0.001"""
     aim: Aim = "top1"
@@ -200,7 +200,7 @@ class FitConfig(DataConfig):
             return self.batch_size
         if not self.freeze_conv or self.protocol == "replication":
             return 32
-        return 128 if self.head_init == "random" else 256  # docs/heads.md: only noise loses by so few steps
+        return 128 if self.head_init == "random" else 256  # from noise it takes more steps (docs/heads.md)
 
     @property
     def finetunes(self) -> bool:

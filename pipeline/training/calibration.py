@@ -44,14 +44,16 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     targets[np.arange(count), labels] = (count + 1) / (count + 2)
 
     def slope(log_temperature: float) -> float:
-        """Of the summed crossentropy along 1 / temperature, in which it is convex: there is one root, or none."""
+        """Of the summed crossentropy along 1 / temperature, in which it is convex: one root at most."""
         return float(np.vdot(softmax(logits * np.exp(-log_temperature), axis=1) - targets, logits))
 
-    middle = np.log(spread(logits) or 1.0)
-    low, high = middle - np.log(REACH), middle + np.log(REACH)
-    # No root have logits that are wrong so often that nothing should be made of them, and logits that are all alike.
-    found = high if slope(high) >= 0 else low if slope(low) <= 0 else brentq(slope, low, high, xtol=1e-3)
-    temperature = float(np.exp(found))
+    wide, temperature = spread(logits), 1.0
+    if wide:  # or no temperature changes anything
+        low, high = np.log(wide / REACH), np.log(wide * REACH)
+        # Logits that are wrong too often have no root in reach, and end at `high`; a few that lie far apart may leave
+        # all others at `low`.
+        found = high if slope(high) >= 0 else low if slope(low) <= 0 else brentq(slope, low, high, xtol=1e-3)
+        temperature = float(np.exp(found))
     confidence = softmax(logits / temperature, axis=1).max(axis=1)
     below = np.quantile(confidence[right], 1 - KEPT, method="lower") if right.any() else 0.0
     return Calibration(temperature, max(0.0, float(below) - ROUNDING))

@@ -52,6 +52,7 @@ def train_epoch(features, labels, rows, order, kept, state, pull, adam, batch_si
         pull: what weights are drawn towards, (kernel (d, K, C), bias (K, C)), and how strongly, (): a penalty of half
             of that for each squared distance; or empty.
         adam: learning rate, beta_1, beta_2, each (K, 1).
+        batch_size: up to n; dropout: a part, of what `kept` has left out.
 
     Returns:
         the new state, and for each head (K,) the sum of losses and the number of right answers, over the rows that it
@@ -76,7 +77,10 @@ def train_epoch(features, labels, rows, order, kept, state, pull, adam, batch_si
 
 @tf.function(jit_compile=True)
 def score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
-    """For each head (K,) the summed crossentropy, and (K, C) the right answers in each class; a label of -1 is none."""
+    """For each head (K,) the summed crossentropy, and (K, C) the right answers in each class.
+
+    Rows with label -1 are not counted.
+    """
     (count, _width), (heads, classes) = features.shape, bias.shape
     size = min(SCORED_AT_ONCE, count)
     loss, hits = tf.zeros(heads), tf.zeros((heads, classes))
@@ -90,9 +94,10 @@ def score(features, labels, kernel, bias):  # type: ignore[no-untyped-def]
 
 
 def _slice_of(count, number, size):  # type: ignore[no-untyped-def]
-    """Where the slice of that number begins, of `size` of `count` rows, and which rows are in none before it (size,).
+    """(where slice `number` of `count` rows begins, bool (size,): which of its rows no earlier slice had).
 
-    The last slice reaches back, so that it is as large as all others: what an epoch does is compiled once, not twice.
+    Of no more than `count` rows. The last slice reaches back, so that it is as large as all others: what is done to a
+    slice is compiled once.
     """
     begin = tf.minimum(number * size, count - size)
     return begin, begin + tf.range(size) >= number * size
@@ -102,7 +107,7 @@ def _shares(rows, numbers, new, heads):  # type: ignore[no-untyped-def]
     """(weight of each row's class (B, 1), whether each head is trained on the row (B, K), how many rows that are (K,)).
 
     A gradient is a mean over the rows that a head is trained on, or it would shrink in batches that hold many of its
-    fold.
+    fold; rows that are not `new`, bool (B,), are none of them.
     """
     weights = tf.gather(rows.weights, numbers)[:, None] if rows.weights.shape[0] else tf.ones((len(numbers), 1))
     used = tf.cast(new, tf.float32)[:, None]

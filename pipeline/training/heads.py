@@ -156,7 +156,7 @@ class _Wave:
         self.shared, self.schedule, self.count = configs[0], schedule, len(configs)
         self.slots = {index: index for index in range(self.count)}
         self.train = train.on_device()
-        self.val = [] if val is None else _as_long(val.on_device().by_fold())
+        self.val = [] if val is None else _equally_long(val.on_device())
         self.folds = max(1, len(self.val))
         self.rows = Rows.of(train.labels, train.folds, self.folds, configs[0].class_weights)
         kernel = tf.tile(tf.stack([start.kernel for start in starts], axis=1), (1, self.count, 1))
@@ -244,18 +244,20 @@ class _Wave:
         return tuple(Head(kernel[:, at].numpy(), bias[at].numpy()) for at in range(first, first + self.folds))
 
 
-def _as_long(parts: list[Samples]) -> list[Samples]:
-    """Each with as many rows as the longest, so that one compiled pass scores them all: added rows have label -1."""
-    longest = max(len(part.labels) for part in parts)
-    return [
-        Samples(
-            tf.pad(part.features, [[0, longest - len(part.labels)], [0, 0]]),
-            tf.pad(part.labels, [[0, longest - len(part.labels)]], constant_values=-1),
-        )
-        if len(part.labels) < longest
-        else part
-        for part in parts
-    ]
+def _equally_long(samples: Samples) -> list[Samples]:
+    """The rows of each fold, or all of them: each as long as the longest, so that one compiled pass scores them all.
+
+    What fills a shorter one up are rows of its own, which have label -1 there.
+    """
+    if samples.folds is None:
+        return [samples]
+    sizes, labels = np.bincount(samples.folds), np.asarray(samples.labels)
+    parts = []
+    for fold, size in enumerate(sizes):
+        rows = np.resize(np.flatnonzero(samples.folds == fold), sizes.max())
+        counted = np.where(np.arange(len(rows)) < size, labels[rows], -1)
+        parts.append(Samples(tf.gather(samples.features, rows), tf.constant(counted, tf.int32)))
+    return parts
 
 
 def _dropout_masks(rng: np.random.Generator, shape: tuple[int, int], dropout: float) -> np.ndarray:

@@ -26,7 +26,7 @@ from pipeline.training.frozen import HeadTrainer
 from pipeline.training.heads import Samples
 from tests.bench import real_pictures
 
-CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant")
+CONFIG = TrainConfig(alpha=0.75, epochs=4, lr_schedule="constant", batch_size=128)
 CLASSES = 120
 
 

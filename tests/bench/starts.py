@@ -3,8 +3,8 @@
     python -m tests.bench.starts [--seeds 10] [--trials 24] [--dataset stanford_dogs] [--only TEXT]
 
 Each row (of those whose name holds what `--only` says) is searched at 0.75-224, once for each seed,
-which cuts train and val anew, with the median as pruner; each winner is trained on train + val and tested on all test
-pictures. About two hours on two cores; features are made once.
+which cuts train and val anew, with the median as pruner, in batches of 128 unless a row says otherwise; each winner is
+trained on train + val and tested on all test pictures. About two hours on two cores; features are made once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tests.bench import real_pictures
 from tests.bench.searched import searched
 
 TRAIN_LIMIT = {"cifar10": 12_000, "stanford_dogs": 0}  # 0: all that are there
-OLDER = {"folds": "1", "pruner": "median", "batch_size": 128}  # what most rows were measured with, for all to compare
+# What most rows were measured with; fixed, so that all compare.
+OLDER = {"folds": "1", "pruner": "median", "batch_size": 128}
 BEST_EPOCH = {"lr_schedule": "plateau"}
 ROWS = {
     "noise, best epoch, no L2, batch 32": {"head_init": "random", **BEST_EPOCH, "batch_size": 32},

@@ -104,15 +104,26 @@ def test_none_prunes_nothing():
 
 def test_rungs_go_from_round_to_round():
     trial = draw(memory([], pruner="successive_halving"))
-    trial.report(0.4, 1)  # a 27th of ten epochs, rounded up
+    trial.report(0.4, 1)
     trial.should_prune()
-    assert sampling.rungs(trial) == {"completed_rung_0": 0.4}
-    trial.report(0.5, 2)
+    assert sampling.rungs(trial) == {}
+    trial.report(0.5, 2)  # a ninth of ten epochs, rounded up
     trial.should_prune()
-    assert sampling.rungs(trial) == {"completed_rung_0": 0.4}
-    trial.report(0.6, 3)
-    trial.should_prune()
-    assert sampling.rungs(trial) == {"completed_rung_0": 0.4, "completed_rung_1": 0.6}
+    assert sampling.rungs(trial) == {"completed_rung_0": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "wanted"), [(9, [1, 3]), (10, [2, 6]), (12, [2, 6]), (27, [1, 3, 9]), (30, [2, 6, 18])]
+)
+def test_no_rung_is_where_trials_are_all_but_done(epochs, wanted):
+    pruner = sampling.pruner_of("successive_halving", epochs)
+    trial, found = draw(sampling.round_study("s", [], DISTRIBUTIONS, 0, pruner)), []
+    for epoch in range(1, epochs):  # after the last one nobody asks
+        before = len(sampling.rungs(trial))
+        trial.report(0.5, epoch)
+        trial.should_prune()
+        found += [epoch] * (len(sampling.rungs(trial)) - before)
+    assert found == wanted
 
 
 def epochs_until_pruned(trial: optuna.Trial, value: float) -> int:

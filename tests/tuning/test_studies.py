@@ -38,6 +38,7 @@ def test_a_study_is_named_by_data_cell_mode_and_settings():
         {"epochs": 7},
         {"protocol": "replication"},
         {"wave": 4},
+        {"batch_size": 128},
         {"pruner": "median"},
         {"views": "flip"},
         {"head_init": "random"},
@@ -57,6 +58,7 @@ def test_other_settings_are_another_study(options):
         {"engine": "keras"},
         {"experiment": "other"},
         {"wave": 8},  # what auto is
+        {"batch_size": 256},  # the same
         {"pruner": "none"},  # the same, of few pictures
         {"augment": "none"},  # which heads on features do not read
         {"layer_decay": 0.5},

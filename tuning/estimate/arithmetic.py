@@ -22,8 +22,8 @@ ENGINE = 0.3  # a converted model opened and compared with Keras, for the test p
 HEADLESS = 2.7
 BEST_EPOCH = 0.7  # where the best trial's best epoch lies, as a part of all, where rates are not annealed
 # What pruning leaves of the time of waves, which shrink by halves as their heads leave (tests/bench/pruners.py, whose
-# searches have a final training, too; 114 of 188 s in tests/bench/scale.py).
-PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.8, "hyperband": 0.65, "successive_halving": 0.6}
+# searches have a final training, too).
+PRUNED: dict[Pruner, float] = {"none": 1.0, "median": 0.8, "hyperband": 0.6, "successive_halving": 0.5}
 SHRINKS = 2  # how often a wave of another size is compiled where pruning pays
 
 PAGE_BYTES = 5e6  # plotly.js, mostly; on disk and in MLflow

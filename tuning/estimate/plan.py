@@ -181,7 +181,7 @@ def _of_heads_first(config: SweepConfig, cells: list[Cell], dataset: Dataset) ->
     if not config.finetunes:
         return 0.0
     count = len(HEAD_FIRST_RATES)
-    frozen = dataclasses.replace(config, freeze_conv=True, unfreeze="all")
+    frozen = dataclasses.replace(config, freeze_conv=True, unfreeze="all", batch_size=config.batch)
     heads = dataclasses.replace(frozen, epochs=HEAD_FIRST_EPOCHS, trials=count, wave=count, pruner="none")
     first = _of_cells(heads, cells, dataset, {})
     return first.features + first.trials + first.finals
